@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,6 +71,55 @@ def calls(module: ast.Module) -> Iterator[ast.Call]:
             continue
         if node.func.id in imported & set(MARKERS):
             yield node
+
+
+def plain_errors(module: ast.Module) -> Iterator[ast.expr]:
+    """Yield the texts of errors that are no phrases, except commands, which have no language."""
+    constants = _assigned(module.body)
+    for scope in ast.walk(module):
+        if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+            assigned = {**constants, **_assigned(ast.walk(scope))}
+            for given in (text for node in ast.walk(scope) for text in _texts_of_error(node)):
+                values = assigned.get(given.id, []) if isinstance(given, ast.Name) else [given]
+                yield from (value for value in values if _is_plain(value))
+
+
+def _assigned(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr]]:
+    """Return the values of each name."""
+    values: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values.setdefault(node.targets[0].id, []).append(node.value)
+    return values
+
+
+def _texts_of_error(node: ast.AST) -> list[ast.expr]:
+    """Return the texts that a call gives to an error: message, fix and notes."""
+    if not isinstance(node, ast.Call):
+        return []
+    called = ast.unparse(node.func)
+    if called != "Problem" and not called.endswith("Error.of"):
+        return []
+    named = [one.value for one in node.keywords if one.arg in {"help", "cure", "notes"}]
+    given = [*node.args[1:2], *node.args[3:4], *named]
+    return [part for one in given for part in (one.elts if isinstance(one, ast.Tuple) else [one])]
+
+
+def _is_plain(value: ast.expr) -> bool:
+    """Return whether an expression is text in the code, other than a command."""
+    if isinstance(value, ast.IfExp):
+        return _is_plain(value.body) or _is_plain(value.orelse)
+    if isinstance(value, ast.BinOp):
+        return _is_plain(value.left) or _is_plain(value.right)
+    if isinstance(value, ast.JoinedStr):
+        first = value.values[0] if value.values else value
+        return not (isinstance(first, ast.Constant) and _is_command(first.value))
+    return isinstance(value, ast.Constant) and not _is_command(value.value)
+
+
+def _is_command(text: object) -> bool:
+    """Return whether a text begins like something that is typed, or is empty."""
+    return not text or not isinstance(text, str) or text.startswith(("rollout ", "pip ", "127."))
 
 
 def literals(call: ast.Call) -> tuple[str, ...]:

@@ -99,8 +99,9 @@ rollout status --query classes.done
 ```
 """
 TRANSLATED = """\
-Translated so far: all help pages, the titles of error codes, `rollout explain`, and errors in specs
-and inventories. Texts of libraries, of the operating system and of the service are quoted."""
+Translated so far: all help pages, all errors, `rollout explain` and `rollout doctor`. Quoted
+unchanged: texts of libraries, of the operating system and of the service, and texts that plans and
+journals store, such as the warnings of a plan and the reason of a halt."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

@@ -1,5 +1,6 @@
 """Translations: every text of the program is in each catalogue, translated and compiled."""
 
+import ast
 import gettext
 import io
 from string import Formatter
@@ -110,6 +111,16 @@ PASSED_ON = [
     if "return translated(say" in text
 ]
 """The functions that pass their own templates on."""
+
+
+def test_errors_are_phrases() -> None:
+    """Message, fix and notes of an error can be translated, except a command to run."""
+    plain = [
+        f"{path.relative_to(tree.ROOT)}:{text.lineno} {ast.unparse(text)}"
+        for path in tree.package_modules().values()
+        for text in messages.plain_errors(tree.parse(path))
+    ]
+    assert not plain, "\n".join(plain)
 
 
 def test_placeholders_are_words() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rollout.app import out_file
 from rollout.errors import ConfirmationError, Place, StorageError, UsageError
+from rollout.model.phrase import Wording, say
 from rollout.model.signed_note import (
     KEY_TEXT_MAX,
     NOTE_BYTES_MAX,
@@ -56,9 +57,9 @@ def write_note(plan: Path, key: VerifierKey, note: str) -> Path:
     try:
         where.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        text = f"the approval cannot be saved: {error.strerror}"
+        text = say("the approval cannot be saved: {cause}", cause=error.strerror)
         raise StorageError.of("R0803", text, place=Place(str(where))) from None
-    out_file.write(path, note.encode(), "approval")
+    out_file.write(path, note.encode(), say("approval"))
     return path
 
 
@@ -67,13 +68,16 @@ def read_signer(path: Path) -> SignerKey:
 
     Errors: ConfirmationError R0706. No message repeats the content.
     """
-    place, make = Place(str(path)), "create a key: rollout approve --new-key NAME --out FILE"
+    place, make = Place(str(path)), say("create a key: rollout approve --new-key NAME --out FILE")
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-                text = f"other users may read the private key (mode {found.st_mode & 0o777:04o})"
-                fix = f"run chmod 600 {path}"
+                text = say(
+                    "other users may read the private key (mode {mode:04o})",
+                    mode=found.st_mode & 0o777,
+                )
+                fix = say("run chmod 600 {path}", path=path)
                 raise ConfirmationError.of("R0706", text, place=place, help=fix)
             raw = file.read(KEY_TEXT_MAX + 1)
         return parse_signer(raw.decode().strip())
@@ -84,7 +88,7 @@ def read_signer(path: Path) -> SignerKey:
     except NoteError as error:
         why = str(error)
     raise ConfirmationError.of(
-        "R0706", f"the private key cannot be used: {why}", place=place, help=make
+        "R0706", say("the private key cannot be used: {why}", why=why), place=place, help=make
     )
 
 
@@ -95,10 +99,10 @@ def write_keys(path: Path, signer: SignerKey) -> Path:
     public = path.with_name(f"{path.name}.vkey")
     for one in (path, public):
         if one.exists() or one.is_symlink():
-            text = f"{one} exists: a key is never replaced"
-            raise UsageError.of("R0001", text, help="name another file with --out")
-    out_file.write(path, f"{signer.secret_text()}\n".encode(), "private key")
-    out_file.write(public, f"{signer.verifier}\n".encode(), "verifier key")
+            text = say("{file} exists: a key is never replaced", file=one)
+            raise UsageError.of("R0001", text, help=say("name another file with --out"))
+    out_file.write(path, f"{signer.secret_text()}\n".encode(), say("private key"))
+    out_file.write(public, f"{signer.verifier}\n".encode(), say("verifier key"))
     public.chmod(0o644)
     return public
 
@@ -106,16 +110,16 @@ def write_keys(path: Path, signer: SignerKey) -> Path:
 def _text(path: Path, size_max: int) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would wait for a writer
-            raise _unreadable(path, "not a regular file")
+            raise _unreadable(path, say("not a regular file"))
         with path.open("rb") as file:
             raw = file.read(size_max + 1)
         return raw.decode()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except UnicodeDecodeError:
-        raise _unreadable(path, "it is not UTF-8 text") from None
+        raise _unreadable(path, say("it is not UTF-8 text")) from None
 
 
-def _unreadable(path: Path, why: str) -> StorageError:
-    text = f"an approval cannot be read: {why}"
-    return StorageError.of("R0708", text, place=Place(str(path)), help="remove or repair it")
+def _unreadable(path: Path, why: Wording) -> StorageError:
+    text = say("an approval cannot be read: {why}", why=why)
+    return StorageError.of("R0708", text, place=Place(str(path)), help=say("remove or repair it"))

@@ -17,6 +17,7 @@ from rollout.errors import ConfirmationError, IntegrityError, UsageError
 from rollout.model import approval, secrecy, signed_note
 from rollout.model.approval import Approvers
 from rollout.model.event import Approved
+from rollout.model.phrase import say
 from rollout.model.signed_note import NoteError, SignerKey, VerifierKey
 
 
@@ -56,8 +57,12 @@ def new_key(name: str, out: Path) -> tuple[VerifierKey, Path]:
     Errors: UsageError R0001 for a wrong name or an existing file; StorageError R0803.
     """
     if not signed_note.is_key_name(name) or not name.isprintable():
-        cure = "at most 128 characters without spaces and `+`, for example `li.wei@example.com`"
-        raise UsageError.of("R0001", f"--new-key {name}: this cannot be a name", help=cure)
+        cure = say(
+            "at most 128 characters without spaces and `+`, for example `li.wei@example.com`"
+        )
+        raise UsageError.of(
+            "R0001", say("--new-key {name}: this cannot be a name", name=name), help=cure
+        )
     signer = signed_note.signer_of(name, secrets.token_bytes(32))
     return signer.verifier, approval_files.write_keys(out, signer)
 
@@ -75,8 +80,8 @@ def found(saved: SavedPlan) -> list[Approved]:
     except NoteError as error:
         raise IntegrityError.of(
             "R0910",
-            f"an approval of the plan is not valid: {error}",
-            help="remove the file and approve the plan again: rollout approve PLAN",
+            say("an approval of the plan is not valid: {cause}", cause=error),
+            help=say("remove the file and approve the plan again: rollout approve PLAN"),
         ) from None
     return [Approved(key, note) for key, note in counted.items()]
 
@@ -95,10 +100,16 @@ def check(saved: SavedPlan) -> list[Approved]:
             notes.append(f"{stale} notes do not count: another plan, key or the plan's author")
         raise ConfirmationError.of(
             "R0704",
-            f"the plan needs {approvers.required} approvals and has {len(events)}",
+            say(
+                "the plan needs {required} approvals and has {number}",
+                required=approvers.required,
+                number=len(events),
+            ),
             notes=tuple(notes),
-            help="rollout plan SPEC --out FILE.plan.json, then rollout approve FILE.plan.json "
-            "--key KEY, then rollout apply FILE.plan.json",
+            help=say(
+                "rollout plan SPEC --out FILE.plan.json, then rollout approve FILE.plan.json "
+                "--key KEY, then rollout apply FILE.plan.json"
+            ),
         )
     return events
 
@@ -110,16 +121,26 @@ def check_resumed(run: Run) -> None:
     if run.missing_approvals > 0:
         raise ConfirmationError.of(
             "R0704",
-            f"the journal of run {run.run_id} lacks {run.missing_approvals} approvals of its plan",
-            help=f"rollout abort {run.run_id} closes it unchanged; then create a new plan",
+            say(
+                "the journal of run {run} lacks {missing} approvals of its plan",
+                run=run.run_id,
+                missing=run.missing_approvals,
+            ),
+            help=say(
+                "rollout abort {run} closes it unchanged; then create a new plan",
+                run=run.run_id,
+            ),
         )
 
 
 def _approvers(saved: SavedPlan, plan: Path) -> Approvers:
     approvers = saved.plan.approvers()
     if approvers is None:
-        cure = f"rollout apply {plan} needs no approval; `approvals` in the spec requires them"
-        raise ConfirmationError.of("R0705", "the plan's spec has no `approvals`", help=cure)
+        cure = say(
+            "rollout apply {plan} needs no approval; `approvals` in the spec requires them",
+            plan=plan,
+        )
+        raise ConfirmationError.of("R0705", say("the plan's spec has no `approvals`"), help=cure)
     return approvers
 
 
@@ -129,19 +150,28 @@ def _check_key(signer: SignerKey, approvers: Approvers) -> None:
         known = ", ".join(one.id for one in approvers.verifiers())
         raise ConfirmationError.of(
             "R0705",
-            f"key {key.id} is not among the approvers of the plan: {known}",
-            help="use another key, or add the verifier key to `approvals.keys` and plan again",
+            say(
+                "key {key} is not among the approvers of the plan: {known}", key=key.id, known=known
+            ),
+            help=say("use another key, or add the verifier key to `approvals.keys` and plan again"),
         )
     if approvers.is_author(key):
         raise ConfirmationError.of(
             "R0707",
-            f"key {key.id} belongs to the author of the plan ({', '.join(approvers.author)})",
-            help="let another person approve it: approvals.notAuthor is true",
+            say(
+                "key {key} belongs to the author of the plan ({author})",
+                key=key.id,
+                author=", ".join(approvers.author),
+            ),
+            help=say("let another person approve it: approvals.notAuthor is true"),
         )
 
 
 def _check_comment(comment: str) -> None:
     long = len(comment) > approval.COMMENT_MAX
     if long or not comment.isprintable() or secrecy.find(comment) is not None:
-        cure = f"write one line of at most {approval.COMMENT_MAX} characters without secrets"
-        raise UsageError.of("R0001", "--comment cannot be signed", help=cure)
+        cure = say(
+            "write one line of at most {most} characters without secrets",
+            most=approval.COMMENT_MAX,
+        )
+        raise UsageError.of("R0001", say("--comment cannot be signed"), help=cure)

@@ -16,6 +16,7 @@ from rollout.journal.audit import AuditEntry
 from rollout.journal.chain import parse_head
 from rollout.journal.store import StoredRun
 from rollout.journal.verify import LastLine, Verdict
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 
 __all__ = ["AuditEntry", "LastLine", "Log", "Verdict", "read_log", "verify_journal"]
@@ -50,5 +51,7 @@ def verify_journal(runs_dir: Path, run: str | None = None, head: str | None = No
     try:
         known = None if head is None else parse_head(head)
     except ValueError as error:
-        raise UsageError.of("R0001", f"--head {head}: {error}") from None
+        raise UsageError.of(
+            "R0001", say("--head {head}: {cause}", head=head, cause=error)
+        ) from None
     return verify.verify(runs.find(runs_dir, run), head=known)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rollout.errors import Exit, Problem, RolloutError
+from rollout.model.phrase import Wording, say
 
 
 class CheckState(enum.StrEnum):
@@ -28,8 +29,8 @@ class Check(NamedTuple):
 
     name: str
     state: CheckState
-    text: str
-    fix: str = ""
+    text: Wording
+    fix: Wording = ""
     code: str = ""
     exit: Exit = Exit.DONE
 
@@ -45,24 +46,24 @@ class Checkup:
 
     checks: list[Check] = field(default_factory=list)
 
-    def ok(self, name: str, text: str) -> None:
+    def ok(self, name: str, text: Wording) -> None:
         """Add a check that found nothing wrong."""
         self.checks.append(Check(name, CheckState.OK, text))
 
-    def unknown(self, name: str, text: str, fix: str = "") -> None:
+    def unknown(self, name: str, text: Wording, fix: Wording = "") -> None:
         """Add a check that cannot be made."""
         self.checks.append(Check(name, CheckState.UNKNOWN, text, fix))
 
     def warn(self, name: str, *warnings: Problem) -> None:
         """Add warnings."""
         for one in warnings:
-            fix = one.help or ""
-            self.checks.append(Check(name, CheckState.WARNING, one.message, fix, one.code))
+            fix = one.cure or ""
+            self.checks.append(Check(name, CheckState.WARNING, one.what, fix, one.code))
 
     def problem(self, name: str, one: Problem, exit_: Exit) -> None:
         """Add a problem that ends the command with this exit code."""
-        text = f"{one.place}: {one.message}" if one.place else one.message
-        self.checks.append(Check(name, CheckState.PROBLEM, text, one.help or "", one.code, exit_))
+        text = say("{place}: {cause}", place=one.place, cause=one.what) if one.place else one.what
+        self.checks.append(Check(name, CheckState.PROBLEM, text, one.cure or "", one.code, exit_))
 
     @contextmanager
     def problems(self, name: str) -> Iterator[None]:

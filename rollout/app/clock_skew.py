@@ -9,6 +9,7 @@ from typing import Final
 
 from rollout.errors import AccessError
 from rollout.model.event import ClockSkew
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.time import HOUR, MINUTE, Duration, format_instant
 
 WARNED_MS: Final = 1 * MINUTE
@@ -17,7 +18,7 @@ REFUSED_MS: Final = 24 * HOUR
 """A larger difference is refused: one of the clocks is wrong by days."""
 
 
-def check(found: ClockSkew, *, allowed: bool) -> str:
+def check(found: ClockSkew, *, allowed: bool) -> Wording:
     """Return the warning, empty for a small difference. AccessError R0409 above 24 hours.
 
     `allowed`: the operator accepts a difference above 24 hours.
@@ -29,18 +30,29 @@ def check(found: ClockSkew, *, allowed: bool) -> str:
         raise AccessError.of(
             "R0409",
             sentence(found),
-            help="set this machine's clock (NTP), or add --allow-clock-skew to use the service's",
+            help=say(
+                "set this machine's clock (NTP), or add --allow-clock-skew to use the service's"
+            ),
         )
-    return f"{sentence(found)}. The service's time is used"
+    return say("{difference}. The service's time is used", difference=sentence(found))
 
 
-def sentence(found: ClockSkew) -> str:
+def sentence(found: ClockSkew) -> Phrase:
     """Return how far this machine's clock differs from the service's."""
     ahead_ms = found.service - found.local
-    side = "behind" if ahead_ms > 0 else "ahead of"
-    return (
-        f"this machine's clock is {_span(abs(ahead_ms))} {side} the service's: "
-        f"{format_instant(found.local)} here, {format_instant(found.service)} there"
+    span, here, there = _span(abs(ahead_ms)), *map(format_instant, (found.local, found.service))
+    if ahead_ms > 0:
+        return say(
+            "this machine's clock is {span} behind the service's: {here} here, {there} there",
+            span=span,
+            here=here,
+            there=there,
+        )
+    return say(
+        "this machine's clock is {span} ahead of the service's: {here} here, {there} there",
+        span=span,
+        here=here,
+        there=there,
     )
 
 

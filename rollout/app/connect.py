@@ -34,6 +34,7 @@ from rollout.engines.service import Gate, Service
 from rollout.errors import AccessError, Problem, UsageError
 from rollout.model.event import ClockSkew
 from rollout.model.observation import KeyDescribed
+from rollout.model.phrase import say
 from rollout.model.plan import Identity
 from rollout.model.site import Site
 
@@ -130,8 +131,13 @@ def _follow_service(
 
 def private_hosts(where: endpoints.Endpoints) -> list[Problem]:
     """Return a warning for each named host that is not the service's own."""
-    text = f"a host outside {endpoints.DOMAIN}"
-    return [Problem("R0421", f"calls go to {name}, {text}") for name in where.private]
+    return [
+        Problem(
+            "R0421",
+            say("calls go to {host}, a host outside {domain}", host=name, domain=endpoints.DOMAIN),
+        )
+        for name in where.private
+    ]
 
 
 def endpoint_of(
@@ -159,16 +165,24 @@ def endpoint_of(
     if connection.emulator and not found.emulated:
         raise UsageError.of(
             "R0002",
-            f"--emulator contradicts the endpoint {connection.endpoint}: it is not on this machine",
-            help="leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well",
+            say(
+                "--emulator contradicts the endpoint {endpoint}: it is not on this machine",
+                endpoint=connection.endpoint,
+            ),
+            help=say(
+                "leave one of the two out; ROLLOUT_EMULATOR and ROLLOUT_ENDPOINT count as well"
+            ),
         )
     elsewhere = endpoints.Endpoints(found.sts_override).emulated != found.emulated
     if sts is not None and elsewhere:
         raise UsageError.of(
             "R0002",
-            f"the STS endpoint {sts} and the ECS endpoint {ecs or 'of the service'} are not both "
-            "on this machine",
-            help="leave --sts-endpoint out; ROLLOUT_STS_ENDPOINT counts as well",
+            say(
+                "the STS endpoint {sts} and the ECS endpoint {ecs} are not both on this machine",
+                sts=sts,
+                ecs=ecs or say("of the service"),
+            ),
+            help=say("leave --sts-endpoint out; ROLLOUT_STS_ENDPOINT counts as well"),
         )
     return found
 
@@ -189,10 +203,16 @@ def source_of(
     if where.in_clear:
         raise AccessError.of(
             "R0408",
-            f"{named} would be sent without TLS to {where.override}, where any program of this "
-            "machine may listen",
-            help="add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
-            "endpoint",
+            say(
+                "{named} would be sent without TLS to {override}, where any program of this "
+                "machine may listen",
+                named=named,
+                override=where.override,
+            ),
+            help=say(
+                "add --emulator (ROLLOUT_EMULATOR=1) to use the emulator's own key, or unset the "
+                "endpoint"
+            ),
         )
     return credential_sources.choose(environment, connection.profile, on_secret=logs.hide)
 

@@ -18,6 +18,7 @@ from rollout.app import shipped
 from rollout.errors import StorageError
 from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 from rollout.model.spec import FLEET
 
@@ -106,6 +107,10 @@ def lay_out(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shipped.find(name), target)
     except OSError as error:
-        message = f"the demo cannot be set up in {folder}: {error.strerror or error}"
-        cure = "name another --runs-dir, or free disk space"
+        message = say(
+            "the demo cannot be set up in {folder}: {cause}",
+            folder=folder,
+            cause=error.strerror or error,
+        )
+        cure = say("name another --runs-dir, or free disk space")
         raise StorageError.of("R0802", message, help=cure) from error

@@ -26,6 +26,7 @@ from rollout.journal import proofs, store
 from rollout.journal.store import RunStore
 from rollout.model.instance import Inventory, MissingInstance
 from rollout.model.override import UNPROVEN, Override
+from rollout.model.phrase import say
 from rollout.model.plan import Origin, OriginKind, Plan, PlanOverride, Reason
 from rollout.model.site import Site
 from rollout.model.spec import Spec
@@ -41,9 +42,11 @@ def closed_run(runs_of: RunStore, run: str | None) -> Folded:
     if folded.run.closed is None:
         raise ConflictError.of(
             "R0611",
-            f"run {folded.stored.id} is not closed",
-            help=f"run `rollout resume {folded.stored.id}` to finish it, or "
-            f"`rollout abort {folded.stored.id}` to close it",
+            say("run {run} is not closed", run=folded.stored.id),
+            help=say(
+                "run `rollout resume {run}` to finish it, or `rollout abort {run}` to close it",
+                run=folded.stored.id,
+            ),
         )
     return folded
 
@@ -64,8 +67,12 @@ def check_settled(folded: Folded, ordinals: Iterable[int], now: Instant) -> None
     if now < end:
         raise ConflictError.of(
             "R0613",
-            f"a lost restart of run {folded.stored.id} may take effect until {format_instant(end)}",
-            help="repeat this command after that time",
+            say(
+                "a lost restart of run {run} may take effect until {end}",
+                run=folded.stored.id,
+                end=format_instant(end),
+            ),
+            help=say("repeat this command after that time"),
         )
 
 
@@ -112,9 +119,15 @@ async def read(folded: Folded, service: Service) -> Inventory:
     if sites and not found:
         raise ConflictError.of(
             "R0617",
-            f"the service lists none of the {len(sites):,} instances of run {folded.stored.id}",
-            help="use the endpoint and the credentials of the run: another emulator, or the same "
-            "one after a restart, has other instances",
+            say(
+                "the service lists none of the {number:,} instances of run {run}",
+                number=len(sites),
+                run=folded.stored.id,
+            ),
+            help=say(
+                "use the endpoint and the credentials of the run: another emulator, or the same "
+                "one after a restart, has other instances"
+            ),
         )
     lost = [MissingInstance(one, *sites[one]) for one in sorted(sites) if one not in found]
     return Inventory(tuple(rows), now, lost=tuple(lost), calls=listed.calls)

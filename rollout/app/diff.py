@@ -16,6 +16,7 @@ from rollout.core.planning import plan_diff
 from rollout.core.planning.narrowing import Narrowing
 from rollout.core.planning.plan_diff import PlanDiff
 from rollout.errors import UsageError
+from rollout.model.phrase import Wording, say
 from rollout.model.plan import Plan
 
 __all__ = ["PlanDiff", "of_files", "with_live"]
@@ -35,8 +36,10 @@ async def with_live(path: Path, session: Session) -> PlanDiff:
     """
     old = plan_file.load_plan(path).plan
     if why := _not_of_a_spec(old):
-        cure = "repeat the command that created it, and compare the two files"
-        raise UsageError.of("R0365", f"--live cannot plan this again: {why}", help=cure)
+        cure = say("repeat the command that created it, and compare the two files")
+        raise UsageError.of(
+            "R0365", say("--live cannot plan this again: {why}", why=why), help=cure
+        )
     async with connect.connect(session.connection, session.notices) as service:
         if old.identity:
             preflight.check_identity(old, service)
@@ -46,15 +49,15 @@ async def with_live(path: Path, session: Session) -> PlanDiff:
     return plan_diff.compare(old, made.saved.plan)
 
 
-def _not_of_a_spec(plan: Plan) -> str:
+def _not_of_a_spec(plan: Plan) -> Wording:
     """Return why the spec in a plan does not give that plan again; empty if it does."""
     if plan.made_from() is not None:
-        return "it undoes or retries a run"
+        return say("it undoes or retries a run")
     if plan.overridden():
-        return "options replaced fields of its spec"
+        return say("options replaced fields of its spec")
     given = plan.narrowed
     if not isinstance(given, msgspec.UnsetType) and "@-" in (*given.limit, *given.exclude):
-        return "a list on the standard input narrowed it"
+        return say("a list on the standard input narrowed it")
     return ""
 
 

@@ -35,6 +35,7 @@ from rollout.errors import CODES, Problem
 from rollout.inventory import sources
 from rollout.model.event import ClockSkew
 from rollout.model.instance import Inventory
+from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan, RegionKey
 from rollout.model.spec import Spec
 from rollout.model.time import MINUTE, Duration, Instant, format_instant
@@ -64,7 +65,7 @@ async def examine(
     if spec is not None:
         with found.problems("spec"):
             loaded = specs.load_spec(spec)
-            found.ok("spec", f"{spec} is valid")
+            found.ok("spec", say("{spec} is valid", spec=spec))
     if loaded is not None:
         await doctor_probes.gates(found, loaded)
         await doctor_probes.logins(found, loaded)
@@ -87,7 +88,9 @@ def clock(corrected: ClockSkew | None, ahead_ms: Duration, now: Instant) -> Chec
     skew_ms = abs(found.service - found.local)
     if skew_ms <= clock_skew.WARNED_MS:
         return Check(
-            "clock", CheckState.OK, f"differs from the service's by {skew_ms / 1000:.1f} s"
+            "clock",
+            CheckState.OK,
+            say("differs from the service's by {seconds:.1f} s", seconds=skew_ms / 1000),
         )
     text = clock_skew.sentence(found)
     if skew_ms <= SKEW_REFUSED_MS:
@@ -99,16 +102,16 @@ def disk(path: Path) -> Check:
     """Check the free space of the file system that has, or will have, the runs directory."""
     existing = next(one for one in (path.resolve(), *path.resolve().parents) if one.exists())
     free = shutil.disk_usage(existing).free
-    text = f"{free / 1e9:,.1f} GB free"
+    text = say("{free:,.1f} GB free", free=free / 1e9)
     if free >= FREE_WARNED:
         return Check("disk", CheckState.OK, text)
-    cure = "free disk space, or name another --runs-dir"
+    cure = say("free disk space, or name another --runs-dir")
     if free >= FREE_REFUSED:
         return Check("disk", CheckState.WARNING, text, cure, "R0802")
     return Check("disk", CheckState.PROBLEM, text, cure, "R0802", CODES["R0802"].exit)
 
 
-_NTP = "set this machine's clock (NTP)"
+_NTP = say("set this machine's clock (NTP)")
 
 
 class _WithoutWarnings(Notices):
@@ -135,53 +138,70 @@ def _local(found: Checkup, session: Session, environment: Mapping[str, str]) -> 
     with found.problems("runs directory"):
         if path.exists() or path.is_symlink():  # the store's check creates it
             found.warn("runs directory", *store.check(allow_unsafe=session.allow_unsafe_fs))
-            found.ok("runs directory", f"{path} can be used")
+            found.ok("runs directory", say("{path} can be used", path=path))
         else:
-            found.ok("runs directory", f"{path} does not exist yet; `apply` creates it")
+            found.ok(
+                "runs directory", say("{path} does not exist yet; `apply` creates it", path=path)
+            )
     found.checks.append(disk(path))
     with found.problems("lock"):
         drivers = {run.id: run.driver() for run in store.runs() if not run.is_closed()}
         held = {run: driver for run, driver in drivers.items() if driver}
         for run, driver in held.items():
-            text = f"run {run} is in progress: {driver}"
-            found.warn("lock", Problem("R0603", text, cure="wait for it before you apply"))
+            text = say("run {run} is in progress: {driver}", run=run, driver=driver)
+            found.warn("lock", Problem("R0603", text, cure=say("wait for it before you apply")))
         if not held:
-            found.ok("lock", "free: no run is in progress")
+            found.ok("lock", say("free: no run is in progress"))
     with found.problems("endpoint"):
         where = connect.endpoint_of(session.connection, environment)
         found.warn("endpoint", *connect.private_hosts(where))
-        found.ok("endpoint", where.override or "the service's own, by region")
+        found.ok("endpoint", where.override or say("the service's own, by region"))
     with found.problems("safety policy"):
         rules = safety_rules.matched(safety_rules.CHANGES, environment)
         for one in rules:
-            word = "denies" if one.denied else "wants a confirmation for"
-            found.warn("safety policy", Problem("", f"the aliyun CLI's policy {word} {one.text}"))
+            text = say("the aliyun CLI's policy wants a confirmation for {action}", action=one.text)
+            if one.denied:
+                text = say("the aliyun CLI's policy denies {action}", action=one.text)
+            found.warn("safety policy", Problem("", text))
         if not rules:
-            found.ok("safety policy", "no rule of the aliyun CLI's policy is about rotations")
+            found.ok("safety policy", say("no rule of the aliyun CLI's policy is about rotations"))
     with found.problems("proxy"):
         proxy = proxies.read(environment).proxy
-        found.ok("proxy", proxy.url if proxy else "none")
+        found.ok("proxy", proxy.url if proxy else say("none"))
 
 
 async def _account(found: Checkup, service: Service) -> None:
     """Check the identity and the expiry of its credentials."""
     mine, now = service.identity, service.clock.now()
     emulator = "EMULATOR: " if mine.emulator else ""
-    found.ok("identity", f"{emulator}account {mine.account}, {mine.arn} ({mine.provider})")
+    found.ok(
+        "identity",
+        say(
+            "{mark}account {account}, {arn} ({provider})",
+            mark=emulator,
+            account=mine.account,
+            arn=mine.arn,
+            provider=mine.provider,
+        ),
+    )
     if mine.arn.endswith(":root"):
-        text = "the AccessKey of the account itself has all permissions"
-        cure = "use a RAM user or role with the policy of `rollout doctor --policy apply`"
+        text = say("the AccessKey of the account itself has all permissions")
+        cure = say("use a RAM user or role with the policy of `rollout doctor --policy apply`")
         found.warn("identity", Problem("", text, cure=cure))
     keyring = service.client.keyring
     keys = await keyring.get()
-    text = f"expire at {format_instant(keys.expires_at)}" if keys.expires_at else "do not expire"
+    text = (
+        say("expire at {expiry}", expiry=format_instant(keys.expires_at))
+        if keys.expires_at
+        else say("do not expire")
+    )
     if keys.token is not None and not keys.expires_at:
-        text = "are temporary, and their source does not name their expiry"
+        text = say("are temporary, and their source does not name their expiry")
     renewed = keyring.source.blocks or keys.expires_at - now > EXPIRY_WARNED_MS
     if keys.token is None or (keys.expires_at and renewed):
         found.ok("credentials", text)
     else:
-        cure = "renew them, or use a source that renews them, such as a profile with a role"
+        cure = say("renew them, or use a source that renews them, such as a profile with a role")
         found.warn("credentials", Problem("R0415", text, cure=cure))
 
 
@@ -190,7 +210,9 @@ async def _spec(found: Checkup, spec: Spec, service: Service) -> None:
     with found.problems("inventory"):
         inventory = await sources.collect(spec, Path.cwd(), service.client, service.clock.now())
         count = len(inventory.instances) + len(inventory.lost)
-        found.ok("inventory", f"{count:,} instances; DescribeInstances is permitted")
+        found.ok(
+            "inventory", say("{count:,} instances; DescribeInstances is permitted", count=count)
+        )
         await _inventory(found, spec, service, inventory)
 
 
@@ -200,7 +222,10 @@ async def _inventory(found: Checkup, spec: Spec, service: Service, inventory: In
     for site in planning.sites_of(inventory):
         with found.problems("key pair"):
             keys.append(await planning.read_key(service, spec, site))
-            found.ok("key pair", f"{site.region}: {_key_text(spec, keys[-1])}")
+            found.ok(
+                "key pair",
+                say("{region}: {text}", region=site.region, text=_key_text(spec, keys[-1])),
+            )
     with found.problems("plan"):
         context = planner.PlanContext(about.tool(), (service.identity,), tuple(keys))
         plan = planner.make_plan(spec, inventory, {}, service.clock.now(), context)
@@ -209,16 +234,20 @@ async def _inventory(found: Checkup, spec: Spec, service: Service, inventory: In
         await doctor_probes.former_logins(found, await former_keys.record(service, plan), service)
     found.unknown(
         "attach permission",
-        "AttachKeyPair and ImportKeyPair have no dry run",
-        "compare the identity's policy with `rollout doctor --policy apply`",
+        say("AttachKeyPair and ImportKeyPair have no dry run"),
+        say("compare the identity's policy with `rollout doctor --policy apply`"),
     )
 
 
-def _key_text(spec: Spec, key: RegionKey) -> str:
+def _key_text(spec: Spec, key: RegionKey) -> Phrase:
     name = spec.key_pair.name
     if not key.present:
-        return f"{name} does not exist; `apply` imports it"
-    return f"{name} has the spec's public key, fingerprint {key.fingerprint}"
+        return say("{name} does not exist; `apply` imports it", name=name)
+    return say(
+        "{name} has the spec's public key, fingerprint {fingerprint}",
+        name=name,
+        fingerprint=key.fingerprint,
+    )
 
 
 async def _restarts(found: Checkup, plan: Plan, service: Service) -> None:
@@ -227,6 +256,9 @@ async def _restarts(found: Checkup, plan: Plan, service: Service) -> None:
     for one, instances in restarts.items():
         with found.problems("restart permission"):
             await preflight.check_restart(service, one, instances)
-            found.ok("restart permission", f"{one.site.region}: {one.action} is permitted")
+            found.ok(
+                "restart permission",
+                say("{region}: {action} is permitted", region=one.site.region, action=one.action),
+            )
     if not restarts:
-        found.unknown("restart permission", "no instance needs rotation, so none can be tried")
+        found.unknown("restart permission", say("no instance needs rotation, so none can be tried"))

@@ -11,6 +11,7 @@ from rollout.engines.service import Service
 from rollout.errors import CODES, Problem
 from rollout.model import gate as gates_of_plans
 from rollout.model.gate import GateAnswer
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 from rollout.model.spec import Spec
 
@@ -26,11 +27,19 @@ async def gates(found: Checkup, spec: Spec) -> None:
             continue
         reply = await source.ask(gate)
         if reply.answer is GateAnswer.UNKNOWN:
-            text = f"{name} gave no answer: {reply.text}"
-            cure = "a gate without an answer stays shut; check its address from this machine"
+            text = say("{name} gave no answer: {text}", name=name, text=reply.text)
+            cure = say("a gate without an answer stays shut; check its address from this machine")
             found.problem("gate", Problem("R0343", text, cure=cure), CODES["R0343"].exit)
         else:
-            found.ok("gate", f"{name} answers, and is {reply.answer.value} now: {reply.text}")
+            found.ok(
+                "gate",
+                say(
+                    "{name} answers, and is {answer} now: {text}",
+                    name=name,
+                    answer=reply.answer.value,
+                    text=reply.text,
+                ),
+            )
 
 
 async def logins(found: Checkup, spec: Spec) -> None:
@@ -47,7 +56,7 @@ async def logins(found: Checkup, spec: Spec) -> None:
         if parts:
             found.ok("verify", ", ".join(parts))
     for hook in spec.verify.http:
-        found.unknown("verify", f"GET {hook.url} is sent only after a restart")
+        found.unknown("verify", say("GET {url} is sent only after a restart", url=hook.url))
 
 
 async def former_logins(found: Checkup, plan: Plan, service: Service) -> None:
@@ -58,4 +67,7 @@ async def former_logins(found: Checkup, plan: Plan, service: Service) -> None:
     with found.problems("former keys"):
         async with proofs.prober(plan, service):
             count = len({key.name for key in plan.former()})
-            found.ok("former keys", f"the private keys of {count} former key pairs are present")
+            found.ok(
+                "former keys",
+                say("the private keys of {count} former key pairs are present", count=count),
+            )

@@ -13,6 +13,7 @@ from rollout.journal.store import RunStore, StoredRun
 from rollout.model.command import Attach, RestartCall
 from rollout.model.event import Issued
 from rollout.model.override import UNPROVEN
+from rollout.model.phrase import say
 from rollout.model.time import Instant, format_instant
 
 
@@ -32,10 +33,15 @@ def check_changed(saved: SavedPlan, store: RunStore) -> None:
         if shared:
             raise ConflictError.of(
                 "R0614",
-                f"run {run.id} changed {len(shared):,} of these targets ({shared[0]}"
-                f"{', …' if len(shared) > 1 else ''}) after this plan read the fleet at "
-                f"{format_instant(plan.as_of)}",
-                help="create a new plan",
+                say(
+                    "run {run} changed {number:,} of these targets ({instances}) after this plan "
+                    "read the fleet at {as_of}",
+                    run=run.id,
+                    number=len(shared),
+                    instances=shared[0] + (", …" if len(shared) > 1 else ""),
+                    as_of=format_instant(plan.as_of),
+                ),
+                help=say("create a new plan"),
             )
 
 
@@ -65,10 +71,19 @@ def check_chained(saved: SavedPlan, store: RunStore) -> None:
         before = unproven[chained[0]]
         raise ConflictError.of(
             "R0615",
-            f"the last rotation of {len(chained):,} of these targets is unproven ({chained[0]}: "
-            f"{before.key_pair} in run {before.run})",
-            help=f"`rollout retry {before.run}` finishes that rotation, `rollout undo "
-            f"{before.run}` attaches the former key pairs again; then create a new plan",
+            say(
+                "the last rotation of {number:,} of these targets is unproven ({instance}: "
+                "{key_pair} in run {run})",
+                number=len(chained),
+                instance=chained[0],
+                key_pair=before.key_pair,
+                run=before.run,
+            ),
+            help=say(
+                "`rollout retry {run}` finishes that rotation, `rollout undo {run}` attaches the "
+                "former key pairs again; then create a new plan",
+                run=before.run,
+            ),
         )
 
 

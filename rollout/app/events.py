@@ -14,6 +14,7 @@ from rollout.journal.projection import Projection
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
 from rollout.model.cloud_event import CloudEvent
+from rollout.model.phrase import say
 
 __all__ = ["CloudEvent", "follow", "read"]
 
@@ -50,7 +51,7 @@ def _of_line(
     except (Bug, LookupError) as error:
         raise IntegrityError.of(
             "R0905",
-            f"line {line.seq} contradicts the lines before it: {error}",
+            say("line {seq} contradicts the lines before it: {cause}", seq=line.seq, cause=error),
             help=f"rollout audit verify {run.id}",
         ) from error
     wanted = [

@@ -35,7 +35,6 @@ from rollout.app.runs import Folded, RunFacts, RunResult
 from rollout.app.session import Session
 from rollout.core.running.decide_run import exit_of
 from rollout.core.running.decider import Decider
-from rollout.core.running.gates import paused_by
 from rollout.core.running.thresholds import waits_for_operator
 from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
@@ -63,6 +62,7 @@ from rollout.model.event import (
     OperatorVerb,
     Overridden,
 )
+from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan
 from rollout.model.time import Instant
 
@@ -156,15 +156,26 @@ def check_unattended(folded: Folded) -> None:
     if run.paused is not None and run.aborted is None:
         raise RunError.of(
             "R0507",
-            f"run {run.run_id} was {paused_by(run.paused)}",
-            help=f"rollout resume {run.run_id} or rollout promote {run.run_id} continues it",
+            _paused(run.run_id, run.paused),
+            help=say(
+                "rollout resume {run} or rollout promote {run} continues it",
+                run=run.run_id,
+            ),
         )
     if run.halted is not None and waits_for_operator(run):
         raise RunError.of(
             "R0506",
-            f"run {run.run_id} halted, {run.halted.code}: {run.halted.detail}",
-            help=f"rollout resume {run.run_id} accepts this and continues; rollout abort "
-            f"{run.run_id} closes the run",
+            say(
+                "run {run} halted, {code}: {detail}",
+                run=run.run_id,
+                code=run.halted.code,
+                detail=run.halted.detail,
+            ),
+            help=say(
+                "rollout resume {run} accepts this and continues; rollout abort {run} "
+                "closes the run",
+                run=run.run_id,
+            ),
         )
 
 
@@ -291,7 +302,7 @@ class Runner:
     def warn_unread(self, error: RolloutError) -> None:
         """Warn that commands of operators do not arrive."""
         (problem,) = error.problems
-        text = f"commands of operators cannot be read: {problem.message}"
+        text = say("commands of operators cannot be read: {problem}", problem=problem.what)
         self.session.notices.warn(Problem(problem.code, text))
 
     async def _notified(
@@ -316,6 +327,12 @@ class Runner:
             self.session.notices.say("\n".join(lines))
 
 
+def _paused(run: str, order: OperatorCommand) -> Phrase:
+    """Return who paused a run, and why."""
+    text = say("run {run} was paused by {user}", run=run, user=order.actor.user)
+    return say("{text}: {cause}", text=text, cause=order.reason) if order.reason else text
+
+
 def last_wave(plan: Plan, name: str, closed: int = 0) -> int | None:
     """Return the number of the wave that `--until-wave` names; None for an empty name. `closed`
     waves are over. Errors: UsageError R0017.
@@ -325,11 +342,14 @@ def last_wave(plan: Plan, name: str, closed: int = 0) -> int | None:
     names = [wave.name for wave in plan.waves]
     if name in names[closed:]:
         return names.index(name)
-    why = "is closed already" if name in names else "is no wave of the plan"
     raise UsageError.of(
         "R0017",
-        f"--until-wave {name}: this {why}",
-        help=f"choose from {', '.join(names[closed:]) or 'no wave: all are closed'}",
+        say("--until-wave {name}: this is closed already", name=name)
+        if name in names
+        else say("--until-wave {name}: this is no wave of the plan", name=name),
+        help=say("choose from {waves}", waves=", ".join(names[closed:]))
+        if names[closed:]
+        else say("all waves are closed"),
     )
 
 

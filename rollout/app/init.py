@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rollout.errors import Place, StorageError, UsageError
+from rollout.model.phrase import say
 
 
 class FirstSpec(NamedTuple):
@@ -42,9 +43,9 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
         if (folder / path).exists():
             raise UsageError.of(
                 "R0024",
-                f"{path} exists already",
+                say("{path} exists already", path=path),
                 place=Place(str(folder / path)),
-                help="name another directory or another --name",
+                help=say("name another directory or another --name"),
             )
     try:
         for path, content in contents.items():
@@ -52,7 +53,7 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
             with (folder / path).open("x", encoding="utf-8") as file:
                 file.write(content)
     except OSError as error:
-        message = f"the project cannot be written: {error.strerror}"
+        message = say("the project cannot be written: {cause}", cause=error.strerror)
         raise StorageError.of("R0025", message, place=Place(str(folder))) from None
     return list(contents)
 

@@ -26,6 +26,7 @@ from rollout.model import limits
 from rollout.model.instance import Instance
 from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Done, Outcome, Refused, Unknown
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec
@@ -168,8 +169,8 @@ async def _connected(
         if unknown := sorted(set(regions) - known):
             raise UsageError.of(
                 "R0001",
-                f"--region {unknown[0]}: the account has no such region",
-                help="`rollout keys list` shows the account's regions",
+                say("--region {unknown}: the account has no such region", unknown=unknown[0]),
+                help=say("`rollout keys list` shows the account's regions"),
             )
         yield service, [Site(account, region) for region in sorted(set(regions) or known)]
 
@@ -179,7 +180,7 @@ def _check_name(name: str) -> None:
     name, and the service reads `*` as a wildcard.
     """
     if not is_key_pair_name(name):
-        text = f"`{name[:80]}` cannot be the name of a key pair"
+        text = say("`{name}` cannot be the name of a key pair", name=name[:80])
         raise UsageError.of("R0001", text, help=KEY_PAIR_HINT)
 
 
@@ -200,8 +201,12 @@ def _check_unused(name: str, users: Sequence[Instance]) -> None:
         regions = sorted({one.region for one in users})
         raise ConflictError.of(
             "R0612",
-            f"{len(users):,} instances in {', '.join(regions)} have key pair {name}; nothing was "
-            "deleted there",
+            say(
+                "{number:,} instances in {regions} have key pair {name}; nothing was deleted there",
+                number=len(users),
+                regions=", ".join(regions),
+                name=name,
+            ),
             help=f"rollout keys usage {name}",
         )
 
@@ -212,9 +217,11 @@ def _check_runs(name: str, store: RunStore) -> None:
         if name in _names(folded.run.plan):
             raise ConflictError.of(
                 "R0612",
-                f"open run {folded.stored.id} uses key pair {name}",
-                help=f"run `rollout resume {folded.stored.id}` to finish it, or "
-                f"`rollout abort {folded.stored.id}` to close it",
+                say("open run {run} uses key pair {name}", run=folded.stored.id, name=name),
+                help=say(
+                    "run `rollout resume {run}` to finish it, or `rollout abort {run}` to close it",
+                    run=folded.stored.id,
+                ),
             )
 
 

@@ -13,6 +13,7 @@ from rollout.core.planning.narrowing import Narrowing, Pattern
 from rollout.errors import UsageError
 from rollout.inventory import reading
 from rollout.model import selector
+from rollout.model.phrase import say
 from rollout.model.spec import FileSource, Spec
 
 _IDS = re.compile(r"[0-9a-z*?-]+")
@@ -34,9 +35,11 @@ def read(
     """
     limits, excludes = tuple(limit), tuple(exclude)
     if (*limits, *excludes).count(STDIN) > 1:
-        raise UsageError.of("R0002", "`@-` is given twice, but there is one standard input")
+        raise UsageError.of("R0002", say("`@-` is given twice, but there is one standard input"))
     if max_down is not None and max_down < 1:
-        raise UsageError.of("R0001", f"--max-down {max_down}: write a number from 1 on")
+        raise UsageError.of(
+            "R0001", say("--max-down {number}: write a number from 1 on", number=max_down)
+        )
     return Narrowing(
         tuple(_pattern("--limit", text) for text in limits),
         tuple(_pattern("--exclude", text) for text in excludes),
@@ -50,8 +53,8 @@ def check_input(narrowing: Narrowing, spec: Spec) -> None:
     patterns = (*narrowing.limit, *narrowing.exclude)
     sources = [one for one in spec.inventory if isinstance(one, FileSource)]
     if any(one.typed == STDIN for one in patterns) and any(one.path == "-" for one in sources):
-        message = "an inventory source of the spec reads the standard input, and so does `@-`"
-        raise UsageError.of("R0002", message, help="name a file: `@FILE`")
+        message = say("an inventory source of the spec reads the standard input, and so does `@-`")
+        raise UsageError.of("R0002", message, help=say("name a file: `@FILE`"))
 
 
 def _pattern(option: str, typed: str) -> Pattern:
@@ -59,7 +62,9 @@ def _pattern(option: str, typed: str) -> Pattern:
         return _parsed(typed, [(f"{option} {typed}", typed.strip())])
     parsed = _parsed(typed, _lines(option, typed))
     if parsed == Pattern(typed):
-        raise UsageError.of("R0017", f"{option} {typed}: no pattern in it")
+        raise UsageError.of(
+            "R0017", say("{option} {typed}: no pattern in it", option=option, typed=typed)
+        )
     return parsed
 
 
@@ -81,8 +86,10 @@ def _parsed(typed: str, lines: Iterable[tuple[str, str]]) -> Pattern:
         if not text.startswith(("i-", "*", "?")):
             selectors.append(_selector(place, text))
         elif not _IDS.fullmatch(text):
-            message = f"{place}: `{text}` is not an instance id or a glob of ids"
-            raise UsageError.of("R0001", message, help="write `i-…`, `i-bp1*` or `env=prod`")
+            message = say(
+                "{place}: `{text}` is not an instance id or a glob of ids", place=place, text=text
+            )
+            raise UsageError.of("R0001", message, help=say("write `i-…`, `i-bp1*` or `env=prod`"))
         elif "*" in text or "?" in text:
             globs.append(text)
         else:
@@ -94,5 +101,7 @@ def _selector(place: str, text: str) -> selector.Selector:
     try:
         return selector.parse(text)
     except selector.SelectorError as error:
-        cure = "write an id `i-…`, a glob `i-bp1*` or a selector such as `env=prod`"
-        raise UsageError.of("R0001", f"{place}: {error}", help=cure) from None
+        cure = say("write an id `i-…`, a glob `i-bp1*` or a selector such as `env=prod`")
+        raise UsageError.of(
+            "R0001", say("{place}: {cause}", place=place, cause=error), help=cure
+        ) from None

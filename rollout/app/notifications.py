@@ -21,6 +21,7 @@ from rollout.journal import store
 from rollout.journal.follower import Follower
 from rollout.journal.store import StoredRun
 from rollout.model.notify import Notice, ReceiverState
+from rollout.model.phrase import say, say_many
 from rollout.model.plan import Plan
 from rollout.notify.courier import Courier, DeliveryFailed
 from rollout.notify.notices import NoticeMaker
@@ -140,7 +141,7 @@ class Delivery:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - a notification never stops a run
-            text = f"no more messages are sent: {type(error).__name__}"
+            text = say("no more messages are sent: {kind}", kind=type(error).__name__)
             self._notices.warn(Problem("R0547", text))
 
     def _check(self, around: RunSurroundings, reference: str) -> None:
@@ -148,10 +149,18 @@ class Delivery:
         try:
             around.read_secret(reference)
         except DeliveryFailed as error:
-            self._notices.warn(Problem("R0546", f"no message can be sent: {error}"))
+            self._notices.warn(
+                Problem("R0546", say("no message can be sent: {cause}", cause=error))
+            )
 
 
 def _undelivered(run: str, state: ReceiverState) -> Problem:
-    why = f": {state.cause}" if state.cause else ""
-    text = f"{state.waiting} messages to {state.to} are not delivered{why}"
-    return Problem("R0545", text, cure=f"rollout notify {run} sends them")
+    text = say_many(
+        "{number} message to {to} is not delivered",
+        "{number} messages to {to} are not delivered",
+        state.waiting,
+        to=state.to,
+    )
+    if state.cause:
+        text = say("{text}: {cause}", text=text, cause=state.cause)
+    return Problem("R0545", text, cure=say("rollout notify {run} sends them", run=run))

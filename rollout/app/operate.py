@@ -22,6 +22,7 @@ from rollout.errors import ConflictError, RunError
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
 from rollout.model.event import Anomaly, OperatorCommand, OperatorVerb, Resolution
+from rollout.model.phrase import Wording, say
 
 POLL_S = 0.3
 TAKEN_WITHIN_S = 30
@@ -166,8 +167,15 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
         raise
     raise RunError.of(
         "R0505",
-        f"{holder} did not react within {TAKEN_WITHIN_S} s; the command is still in its inbox",
-        help=f"end that process, then run this command again; to withdraw it, remove {sent}",
+        say(
+            "{process} did not react within {seconds} s; the command is still in its inbox",
+            process=holder,
+            seconds=TAKEN_WITHIN_S,
+        ),
+        help=say(
+            "end that process, then run this command again; to withdraw it, remove {sent}",
+            sent=sent,
+        ),
     )
 
 
@@ -193,10 +201,15 @@ def _reason(lines: Iterable[Line], given: OperatorCommand) -> str:
     return texts[-1] if texts else "its process refused it"
 
 
-def _refused(run: StoredRun, given: OperatorCommand, why: str) -> ConflictError:
+def _refused(run: StoredRun, given: OperatorCommand, why: Wording) -> ConflictError:
     """Return the error for a command that the run does not accept."""
     return ConflictError.of(
         "R0608",
-        f"{given.command.value} of run {run.id} refused: {why}",
+        say(
+            "{command} of run {run} refused: {why}",
+            command=given.command.value,
+            run=run.id,
+            why=why,
+        ),
         help=f"rollout status {run.id}",
     )

@@ -9,21 +9,22 @@ import tempfile
 from pathlib import Path
 
 from rollout.errors import Place, StorageError
+from rollout.model.phrase import Phrase, Wording, say
 
 
-def check(path: Path, what: str) -> None:
+def check(path: Path, what: Phrase) -> None:
     """Raise StorageError R0803 if the directory is missing or the path is not a regular file.
 
     Without this check, root would replace a device by a file. `what` names the content in the
     message.
     """
     if path.exists() and not path.is_file():
-        raise _unsaved(path, what, "the path exists and is not a regular file")
+        raise _unsaved(path, what, say("the path exists and is not a regular file"))
     if not path.parent.is_dir():
         raise _unsaved(path, what, os.strerror(errno.ENOENT))
 
 
-def write(path: Path, content: bytes, what: str) -> None:
+def write(path: Path, content: bytes, what: Phrase) -> None:
     """Replace the file's content atomically. Errors: StorageError R0803; the file is unchanged."""
     check(path, what)
     try:
@@ -32,12 +33,12 @@ def write(path: Path, content: bytes, what: str) -> None:
         raise _unsaved(path, what, str(error.strerror)) from error
 
 
-def _unsaved(path: Path, what: str, why: str) -> StorageError:
+def _unsaved(path: Path, what: Phrase, why: Wording) -> StorageError:
     return StorageError.of(
         "R0803",
-        f"the {what} cannot be saved: {why}",
+        say("the {what} cannot be saved: {why}", what=what, why=why),
         place=Place(str(path)),
-        help="name another file with --out",
+        help=say("name another file with --out"),
     )
 
 

@@ -12,6 +12,7 @@ from rollout.ecs import contract, interfaces, metadata
 from rollout.ecs.interfaces import Interface
 from rollout.engines.service import Service
 from rollout.errors import ConflictError
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 from rollout.model.site import Site
 
@@ -54,8 +55,13 @@ def check(plan: Plan, own: str) -> None:
     if own and own in before:
         raise ConflictError.of(
             "R0372",
-            f"{own} is this machine, and the plan restarts it before other targets: its restart "
-            "would end this process in the middle of the run",
-            help="apply the plan on another machine, or create the plan on this one, "
-            "which puts it last",
+            say(
+                "{own} is this machine, and the plan restarts it before other targets: its "
+                "restart would end this process in the middle of the run",
+                own=own,
+            ),
+            help=say(
+                "apply the plan on another machine, or create the plan on this one, which puts "
+                "it last"
+            ),
         )

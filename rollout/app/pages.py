@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rollout.app import shipped
 from rollout.errors import CODES, Exit, UsageError
+from rollout.model.phrase import Wording, joined, say
 
 PAGE = "docs/errors.md"
 _ROW = re.compile(r"^\| (R\d{4}) \| \d+ \| .+? \| (.+) \|$", re.MULTILINE)
@@ -32,11 +33,16 @@ def explain(code: str) -> ErrorPage:
     known = code.upper()
     if known not in CODES:
         near = [one for one in CODES if one[:3] == known[:3]]
-        listed = f"codes that begin with {known[:3]}: {', '.join(near)}; " if near else ""
+        hint: Wording = say("`rollout explain exit-codes` lists the exit codes")
+        if near:
+            codes = say(
+                "codes that begin with {start}: {codes}", start=known[:3], codes=", ".join(near)
+            )
+            hint = joined([codes, hint])
         raise UsageError.of(
             "R0016",
-            f"there is no error code `{code}`",
-            help=f"{listed}`rollout explain exit-codes` lists the exit codes",
+            say("there is no error code `{code}`", code=code),
+            help=hint,
         )
     families = _text().split("\n### ")
     family = next(one for one in families if f"\n| {known} |" in one)

@@ -38,6 +38,7 @@ from rollout.model import limits
 from rollout.model.instance import Inventory, Proofs
 from rollout.model.observation import KeyDescribed
 from rollout.model.override import Override
+from rollout.model.phrase import say
 from rollout.model.plan import Plan, PlanOverride, RegionKey, Warn, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec, Spec
@@ -79,7 +80,7 @@ class Overriding(NamedTuple):
 
         parsed = overrides.parse(texts)
         if reason and not parsed:
-            raise UsageError.of("R0002", "--reason is the reason of an --override")
+            raise UsageError.of("R0002", say("--reason is the reason of an --override"))
         return cls(parsed, reason)
 
     def recorded(self, applied: tuple[Override, ...]) -> tuple[PlanOverride, ...]:
@@ -89,11 +90,13 @@ class Overriding(NamedTuple):
         looser = [one for one in applied if one.looser]
         if looser and not self.reason:
             first = looser[0]
-            former = f" instead of {first.former}" if first.former else ""
+            text = say("--override {field}={value}", field=first.field, value=first.value)
+            if first.former:
+                text = say("{override} instead of {former}", override=text, former=first.former)
             raise UsageError.of(
                 "R0151",
-                f"--override {first.field}={first.value}{former} may be less safe than the spec",
-                help="add --reason TEXT; the plan and the journal record it",
+                say("{override} may be less safe than the spec", override=text),
+                help=say("add --reason TEXT; the plan and the journal record it"),
             )
         return tuple(
             PlanOverride(one.field, one.value, one.former, one.looser, self.reason)
@@ -273,12 +276,16 @@ def check_key(wanted: KeyPairSpec, region: str, key: KeyDescribed) -> None:
         if wanted.ensure is not Ensure.IMPORT:
             raise ConflictError.of(
                 "R0606",
-                f"there is no key pair {name} in {region}",
-                help="create it there, or set keyPair.ensure: import",
+                say("there is no key pair {name} in {region}", name=name, region=region),
+                help=say("create it there, or set keyPair.ensure: import"),
             )
     elif public_key_digest(key.public_key) != public_key_digest(wanted.public_key):
         raise PlanError.of(
             "R0314",
-            f"key pair {name} in {region} has another public key than keyPair.publicKeyFile",
-            help="give the new key pair a new name; existing key pairs are never replaced",
+            say(
+                "key pair {name} in {region} has another public key than keyPair.publicKeyFile",
+                name=name,
+                region=region,
+            ),
+            help=say("give the new key pair a new name; existing key pairs are never replaced"),
         )

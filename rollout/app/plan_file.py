@@ -17,6 +17,7 @@ import msgspec
 from rollout.app import approval_files, out_file, plan_check
 from rollout.errors import IntegrityError, Place, PlanError, UsageError
 from rollout.model import plan as plans
+from rollout.model.phrase import Wording, say
 from rollout.model.plan import Plan
 
 BYTES_MAX = 4 * 1024**3
@@ -51,9 +52,9 @@ def with_digest(plan: Plan) -> SavedPlan:
 
 def save_plan(saved: SavedPlan, path: Path) -> None:
     """Write the plan and its digest file atomically. Errors: StorageError R0803."""
-    out_file.check(path, "plan")
-    out_file.write(_sidecar(path), _digest_line(saved.digest, path), "plan")
-    out_file.write(path, saved.raw, "plan")
+    out_file.check(path, say("plan"))
+    out_file.write(_sidecar(path), _digest_line(saved.digest, path), say("plan"))
+    out_file.write(path, saved.raw, say("plan"))
 
 
 def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
@@ -70,7 +71,7 @@ def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _not_a_plan(path, str(error)) from error
     if plans.encode(plan) != raw:
-        raise _not_a_plan(path, "it has fields that this version does not know")
+        raise _not_a_plan(path, say("it has fields that this version does not know"))
     plan_check.check(plan, Place(str(path)))
     notes = approval_files.read_notes(path) if plan.approvers() else ()
     return SavedPlan(plan, raw, plans.digest(raw), notes)
@@ -80,20 +81,20 @@ def _read(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a FIFO would wait for a writer
-            raise _unreadable(path, "not a regular file")
+            raise _unreadable(path, say("not a regular file"))
         if found.st_size > BYTES_MAX:
-            raise _not_a_plan(path, "it is larger than any plan")
+            raise _not_a_plan(path, say("it is larger than any plan"))
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
 
 
-def _unreadable(path: Path, why: str) -> Exception:
+def _unreadable(path: Path, why: Wording) -> Exception:
     return PlanError.of(
         "R0320",
-        f"the plan file cannot be read: {why}",
+        say("the plan file cannot be read: {why}", why=why),
         place=Place(str(path)),
-        help="create one: rollout plan SPEC --out FILE.plan.json",
+        help=say("create one: rollout plan SPEC --out FILE.plan.json"),
     )
 
 
@@ -103,14 +104,21 @@ def _check_version(raw: bytes, path: Path) -> None:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _not_a_plan(path, str(error)) from error
     if head.format != plans.FORMAT:
-        raise _not_a_plan(path, f"its `format` is `{head.format}`")
+        raise _not_a_plan(path, say("its `format` is `{found}`", found=head.format))
     ours, theirs = (v.partition(".")[0] for v in (plans.FORMAT_VERSION, head.format_version))
     if theirs != ours:
         raise PlanError.of(
             "R0321",
-            f"plan format {head.format_version or 'missing'}; this program reads {ours}.x",
+            say(
+                "plan format {found}; this program reads {ours}.x",
+                found=head.format_version or "-",
+                ours=ours,
+            ),
             place=Place(str(path)),
-            help=f"this plan was created by {head.tool}; use that version, or create a new plan",
+            help=say(
+                "this plan was created by {tool}; use that version, or create a new plan",
+                tool=head.tool,
+            ),
         )
 
 
@@ -120,18 +128,24 @@ def _check_digest(raw: bytes, path: Path, digest: str | None) -> None:
     wanted, why = (given, "") if given is not None else _saved_digest(path)
     if wanted == found:
         return
-    notes = [f"digest now   {found}"]
+    notes: list[Wording] = [say("digest now   {digest}", digest=found)]
     if given is not None:
-        message = "this is not the plan that --digest names"
-        notes.append(f"digest given {given}")
-        cure = "use the file that was reviewed, or create a new plan from its spec"
+        message = say("this is not the plan that --digest names")
+        notes.append(say("digest given {digest}", digest=given))
+        cure = say("use the file that was reviewed, or create a new plan from its spec")
     elif wanted is not None:
-        message = "the plan was changed after it was created"
-        notes.append(f"digest then  {wanted}")
-        cure = "create a new plan from its spec; do not edit plans"
+        message = say("the plan was changed after it was created")
+        notes.append(say("digest then  {digest}", digest=wanted))
+        cure = say("create a new plan from its spec; do not edit plans")
     else:
-        message = f"{_sidecar(path).name} {why}, so an edit of the plan cannot be detected"
-        cure = "copy it together with the plan, or pass the digest of `rollout plan` to --digest"
+        message = say(
+            "{file} {why}, so an edit of the plan cannot be detected",
+            file=_sidecar(path).name,
+            why=why,
+        )
+        cure = say(
+            "copy it together with the plan, or pass the digest of `rollout plan` to --digest"
+        )
     raise IntegrityError.of("R0901", message, place=Place(str(path)), notes=tuple(notes), help=cure)
 
 
@@ -141,8 +155,8 @@ def _given(digest: str) -> str:
     if not _FIGURES.fullmatch(figures):
         raise UsageError.of(
             "R0001",
-            f"--digest {digest}: not a digest",
-            help="pass `sha256:` and 64 hexadecimal digits, as printed by `rollout plan`",
+            say("--digest {digest}: not a digest", digest=digest),
+            help=say("pass `sha256:` and 64 hexadecimal digits, as printed by `rollout plan`"),
         )
     return f"sha256:{figures}"
 
@@ -155,20 +169,20 @@ def _digest_line(digest: str, path: Path) -> bytes:
     return b"%s%s  %s\n" % (mark, digest.removeprefix("sha256:").encode(), escaped)
 
 
-def _saved_digest(path: Path) -> tuple[str | None, str]:
+def _saved_digest(path: Path) -> tuple[str | None, Wording]:
     """Return the digest in the plan's `.sha256` file, or None and the reason."""
     try:
         mode = _sidecar(path).stat().st_mode
         if not stat.S_ISREG(mode):  # a FIFO would wait for a writer
-            return None, "is not a regular file"
+            return None, say("is not a regular file")
         parts = _sidecar(path).read_bytes().split()
     except FileNotFoundError:
-        return None, "is missing"
+        return None, say("is missing")
     except OSError as error:
-        return None, f"cannot be read ({error.strerror})"
+        return None, say("cannot be read ({cause})", cause=error.strerror)
     figures = parts[0].removeprefix(b"\\").decode("ascii", "replace").lower() if parts else ""
     if not _FIGURES.fullmatch(figures):
-        return None, "does not contain a digest"
+        return None, say("does not contain a digest")
     return f"sha256:{figures}", ""
 
 
@@ -176,10 +190,10 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _not_a_plan(path: Path, why: str) -> Exception:
+def _not_a_plan(path: Path, why: Wording) -> Exception:
     return PlanError.of(
         "R0321",
-        f"not a plan: {why}",
+        say("not a plan: {why}", why=why),
         place=Place(str(path)),
-        help="create one: rollout plan SPEC --out FILE.plan.json",
+        help=say("create one: rollout plan SPEC --out FILE.plan.json"),
     )

@@ -27,6 +27,7 @@ from rollout.errors import CODES, AccessError, ConfigError, ConflictError, PlanE
 from rollout.journal.store import RunStore, of_plan
 from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import RULES, Plan, RegionKey, RestartKind, WantedKey, public_key_digest
 from rollout.model.site import Site
 from rollout.model.spec import Calls
@@ -83,8 +84,15 @@ def check_rules(plan: Plan) -> None:
     if plan.rules != RULES:
         raise PlanError.of(
             "R0321",
-            f"the plan has rules version {plan.rules}; this program uses {RULES}",
-            help=f"this plan was created by {plan.tool}; use that version, or create a new plan",
+            say(
+                "the plan has rules version {rules}; this program uses {ours}",
+                rules=plan.rules,
+                ours=RULES,
+            ),
+            help=say(
+                "this plan was created by {tool}; use that version, or create a new plan",
+                tool=plan.tool,
+            ),
         )
 
 
@@ -94,8 +102,8 @@ def check_plan(plan: Plan) -> None:
     if not plan.applyable:
         raise ConflictError.of(
             "R0604",
-            "the plan is not applyable: it was created offline",
-            help="plan again without --offline",
+            say("the plan is not applyable: it was created offline"),
+            help=say("plan again without --offline"),
         )
 
 
@@ -107,16 +115,21 @@ def check_time(plan: Plan, now: Instant) -> None:
     if plan.as_of > now + CLOCKS_APART_MS:
         raise ConflictError.of(
             "R0601",
-            f"the plan was created at {format_instant(plan.as_of)}, but it is only "
-            f"{format_instant(now)}: a clock was wrong",
-            help="check the clock, then create a new plan",
+            say(
+                "the plan was created at {as_of}, but it is only {now}: a clock was wrong",
+                as_of=format_instant(plan.as_of),
+                now=format_instant(now),
+            ),
+            help=say("check the clock, then create a new plan"),
         )
     if now > plan.expires_at:
         raise ConflictError.of(
             "R0601",
-            f"the plan expired at {format_instant(plan.expires_at)}: the fleet may have "
-            "changed since",
-            help="create a new plan",
+            say(
+                "the plan expired at {expires_at}: the fleet may have changed since",
+                expires_at=format_instant(plan.expires_at),
+            ),
+            help=say("create a new plan"),
         )
 
 
@@ -126,12 +139,14 @@ def check_runs(saved: SavedPlan, store: RunStore) -> None:
     for earlier in of_plan(store, saved.digest):
         if any(one.stored.id == earlier.id for one in open_runs):
             raise ConflictError.of(
-                "R0602", f"a run is open on this plan: {earlier.id}", help=_continue(earlier.id)
+                "R0602",
+                say("a run is open on this plan: {run}", run=earlier.id),
+                help=_continue(earlier.id),
             )
         raise ConflictError.of(
             "R0602",
-            f"this plan was already applied, in run {earlier.id}",
-            help="create a new plan",
+            say("this plan was already applied, in run {run}", run=earlier.id),
+            help=say("create a new plan"),
         )
     targets = {target.instance for target in saved.plan.targets()}
     for folded in open_runs:
@@ -140,14 +155,24 @@ def check_runs(saved: SavedPlan, store: RunStore) -> None:
             run = folded.stored.id
             raise ConflictError.of(
                 "R0602",
-                f"run {run} is open and has not finished {len(shared):,} of these "
-                f"targets ({shared[0]}{', …' if len(shared) > 1 else ''})",
-                help=f"{_continue(run)}; or exclude them with an `exclude` rule and plan again",
+                say(
+                    "run {run} is open and has not finished {number:,} of these targets "
+                    "({instances})",
+                    run=run,
+                    number=len(shared),
+                    instances=shared[0] + (", …" if len(shared) > 1 else ""),
+                ),
+                help=say(
+                    "{cure}; or exclude them with an `exclude` rule and plan again",
+                    cure=_continue(run),
+                ),
             )
 
 
-def _continue(run: str) -> str:
-    return f"run `rollout resume {run}` to continue it, or `rollout abort {run}` to close it"
+def _continue(run: str) -> Phrase:
+    return say(
+        "run `rollout resume {run}` to continue it, or `rollout abort {run}` to close it", run=run
+    )
 
 
 def check_identity(plan: Plan, service: Service) -> None:
@@ -157,17 +182,21 @@ def check_identity(plan: Plan, service: Service) -> None:
     if mine.account not in planned:
         raise AccessError.of(
             "R0405",
-            f"the plan is for account {', '.join(sorted(planned))}, the credentials are for "
-            f"{mine.account} ({mine.arn})",
-            help="select other credentials with --profile",
+            say(
+                "the plan is for account {planned}, the credentials are for {account} ({arn})",
+                planned=", ".join(sorted(planned)),
+                account=mine.account,
+                arn=mine.arn,
+            ),
+            help=say("select other credentials with --profile"),
         )
     if any(identity.emulator != mine.emulator for identity in plan.identity):
-        made, now = ("EMULATOR", "the real service") if not mine.emulator else (
-            "the real service", "EMULATOR")  # fmt: skip
+        kinds = (say("the real service"), "EMULATOR")
+        made, now = kinds if mine.emulator else kinds[::-1]
         raise AccessError.of(
             "R0405",
-            f"the plan was created against {made}, this command uses {now}",
-            help="add or remove --emulator or --endpoint",
+            say("the plan was created against {made}, this command uses {now}", made=made, now=now),
+            help=say("add or remove --emulator or --endpoint"),
         )
 
 
@@ -180,10 +209,15 @@ async def check_keys(plan: Plan, service: Service) -> None:
         if change := _change(wanted, planned, found):
             raise ConflictError.of(
                 "R0606",
-                f"key pair {wanted.name} in {planned.region} {change}",
-                help="give the new key pair a new name, then create a new plan"
+                say(
+                    "key pair {name} in {region} {change}",
+                    name=wanted.name,
+                    region=planned.region,
+                    change=change,
+                ),
+                help=say("give the new key pair a new name, then create a new plan")
                 if change == _OTHER_KEY
-                else "create a new plan",
+                else say("create a new plan"),
             )
 
     keys = [(wanted, planned) for wanted in plan.keys for planned in wanted.regions]
@@ -197,8 +231,13 @@ async def check_former_keys(plan: Plan, service: Service) -> None:
         if change := former_keys.change(key, found[key.site, key.name]):
             raise ConflictError.of(
                 "R0606",
-                f"former key pair {key.name} in {key.region} {change}; the run could not be undone",
-                help="restore the key pair; or create a new plan, which accepts the change",
+                say(
+                    "former key pair {name} in {region} {change}; the run could not be undone",
+                    name=key.name,
+                    region=key.region,
+                    change=change,
+                ),
+                help=say("restore the key pair; or create a new plan, which accepts the change"),
             )
 
 
@@ -263,7 +302,9 @@ def _unconfirmed(outcome: Refused | Unknown, action: str, region: str) -> Rollou
             "R0413",
             f"{action} in {region}: the permission could not be verified; the last dry run was "
             f"refused with {outcome.code} {outcome.message}".rstrip(),
-            help="create a new plan if the instances have changed; else look up the error code",
+            help=say(
+                "create a new plan if the instances have changed; else look up the error code"
+            ),
             request_id=outcome.request_id or None,
         )
     return refusal.explain(outcome, action, region)
@@ -275,12 +316,12 @@ _INCONCLUSIVE = frozenset(RetryClass) - {
 """Refusals of a dry run that neither deny permission nor are temporary."""
 
 
-def _change(wanted: WantedKey, planned: RegionKey, found: KeyDescribed) -> str:
+def _change(wanted: WantedKey, planned: RegionKey, found: KeyDescribed) -> Wording:
     """Return how the key pair differs from the plan, or an empty text."""
     if not found.public_key:
-        return "was deleted after planning" if planned.present else ""
+        return say("was deleted after planning") if planned.present else ""
     if public_key_digest(found.public_key) != wanted.public_key_digest:
         return _OTHER_KEY
     if planned.present and planned.fingerprint != found.fingerprint:
-        return "was recreated after planning: the fingerprint changed"
+        return say("was recreated after planning: the fingerprint changed")
     return ""

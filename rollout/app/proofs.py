@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rollout.engines.ports import Prober
 from rollout.engines.service import Service
 from rollout.errors import ConfigError, PlanError
+from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan, public_key_digest
 from rollout.model.spec import KeyPairSpec
 from rollout.model.verify import SshLogin, Verify
@@ -89,8 +90,11 @@ def _check_programs(verify: Verify) -> None:
         if "{" not in program and not exec_gate.is_program(program, os.environ):
             raise ConfigError.of(
                 "R0351",
-                f"{program} of `verify.command` is not a program on this machine",
-                help="install it, or correct the spec and plan again",
+                say(
+                    "{program} of `verify.command` is not a program on this machine",
+                    program=program,
+                ),
+                help=say("install it, or correct the spec and plan again"),
             )
 
 
@@ -98,7 +102,7 @@ def _check_extra() -> None:
     if importlib.util.find_spec("asyncssh") is None:
         raise ConfigError.of(
             "R0012",
-            "the plan proves logins by SSH, and the library for it is not installed",
+            say("the plan proves logins by SSH, and the library for it is not installed"),
             help="pip install 'ecs-rollout[ssh]'",
         )
 
@@ -108,8 +112,15 @@ def _check_wanted(name: str, digest: str, identities: Identities, login: SshLogi
     if digest not in identities.pairs:
         raise PlanError.of(
             "R0349",
-            f"the private key of key pair {name} is not in {login.identity}{_why(identities)}",
-            help="add the key with ssh-add, or name its file in `verify.ssh.identity`",
+            _with_cause(
+                say(
+                    "the private key of key pair {name} is not in {identity}",
+                    name=name,
+                    identity=login.identity,
+                ),
+                identities,
+            ),
+            help=say("add the key with ssh-add, or name its file in `verify.ssh.identity`"),
         )
 
 
@@ -121,12 +132,21 @@ def _check_former(plan: Plan, identities: Identities, login: SshLogin) -> None:
         if key.public_key_digest not in identities.pairs:
             raise PlanError.of(
                 "R0349",
-                f"the private key of the former key pair {key.name} is not in the SSH agent"
-                f"{_why(identities)}",
-                help="add it with ssh-add; or set `verify.ssh.expectOldKeyRefused: false`, and "
-                "plan again",
+                _with_cause(
+                    say(
+                        "the private key of the former key pair {name} is not in the SSH agent",
+                        name=key.name,
+                    ),
+                    identities,
+                ),
+                help=say(
+                    "add it with ssh-add; or set `verify.ssh.expectOldKeyRefused: false`, and plan "
+                    "again"
+                ),
             )
 
 
-def _why(identities: Identities) -> str:
-    return f": {identities.problem}" if identities.problem else ""
+def _with_cause(text: Phrase, identities: Identities) -> Phrase:
+    if not identities.problem:
+        return text
+    return say("{text}: {cause}", text=text, cause=identities.problem)

@@ -24,6 +24,7 @@ from rollout.journal.record import Line
 from rollout.journal.store import RunStore, StoredRun
 from rollout.model.event import RunStarted
 from rollout.model.notify import ReceiverState
+from rollout.model.phrase import say
 from rollout.model.plan import RULES, Plan
 from rollout.model.time import Instant
 from rollout.model.view import RunView
@@ -146,7 +147,12 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
     except (Bug, LookupError) as error:
         raise IntegrityError.of(
             "R0905",
-            f"line {reader.place.line} (seq {line.seq}) contradicts the lines before it: {error}",
+            say(
+                "line {line} (seq {seq}) contradicts the lines before it: {cause}",
+                line=reader.place.line,
+                seq=line.seq,
+                cause=error,
+            ),
             place=reader.place,
             help=f"rollout audit verify {decider.run.run_id}",
         ) from error
@@ -231,9 +237,11 @@ def facts(folded: Folded, *, driven_by: str = "") -> RunFacts:
 def _never_started(stored: StoredRun) -> UsageError:
     return UsageError.of(
         "R0003",
-        f"run {stored.id} never started: the process stopped before it wrote the first journal "
-        "entry",
-        help="apply its plan again",
+        say(
+            "run {run} never started: the process stopped before it wrote the first journal entry",
+            run=stored.id,
+        ),
+        help=say("apply its plan again"),
     )
 
 
@@ -241,6 +249,14 @@ def _check_rules(started: RunStarted) -> None:
     if started.rules != RULES:
         raise PlanError.of(
             "R0321",
-            f"run {started.run} has rules version {started.rules}; this program uses {RULES}",
-            help=f"resume it with the version that started it: {started.actor.program}",
+            say(
+                "run {run} has rules version {rules}; this program uses {ours}",
+                run=started.run,
+                rules=started.rules,
+                ours=RULES,
+            ),
+            help=say(
+                "resume it with the version that started it: {program}",
+                program=started.actor.program,
+            ),
         )

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from rollout.ecs import cli_policy, contract
 from rollout.ecs.cli_policy import PolicyAction
 from rollout.errors import AccessError, ConfirmationError
+from rollout.model.phrase import say
 from rollout.model.plan import Plan, RestartKind
 from rollout.model.spec import Calls
 
@@ -50,9 +51,11 @@ def check(actions: Iterable[str], environment: Mapping[str, str] = os.environ) -
         if one.denied:
             raise AccessError.of(
                 "R0417",
-                f"{one.text} is denied by the safety policy of the aliyun CLI",
-                help="`aliyun configure safety-policy list` lists the rules; change the rule if "
-                "this action is intended",
+                say("{text} is denied by the safety policy of the aliyun CLI", text=one.text),
+                help=say(
+                    "`aliyun configure safety-policy list` lists the rules; change the rule "
+                    "if this action is intended"
+                ),
             )
     return [one.text for one in found]
 
@@ -90,8 +93,8 @@ def check_confirmed(plan: Plan, *, confirmed: bool) -> None:
     if rules and not confirmed:
         raise ConfirmationError.of(
             "R0701",
-            f"the safety policy wants a confirmation for {rules[0]}",
-            help=f"apply it with `rollout apply PLAN --confirm {plan.name}`",
+            say("the safety policy wants a confirmation for {rules}", rules=rules[0]),
+            help=say("apply it with `rollout apply PLAN --confirm {name}`", name=plan.name),
         )
 
 

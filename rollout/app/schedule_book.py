@@ -18,6 +18,7 @@ from rollout.engines.clock import LoopClock
 from rollout.errors import SpecError, UsageError
 from rollout.journal.store import RunStore
 from rollout.model.event import Actor
+from rollout.model.phrase import say
 from rollout.model.schedule import Schedule
 from rollout.model.schedule_event import ScheduleEntry, ScheduleEvent, TickClaimed
 from rollout.model.time import Instant
@@ -36,8 +37,12 @@ def ticks_of(schedule: Schedule) -> Ticks:
     try:
         zone = zones.LocalZone(schedule.time_zone)
     except KeyError:
-        text = f"unknown time zone `{schedule.time_zone}` in time zone data {zones.VERSION}"
-        raise SpecError.of("R0139", text, help="install a newer tzdata package") from None
+        text = say(
+            "unknown time zone `{zone}` in time zone data {version}",
+            zone=schedule.time_zone,
+            version=zones.VERSION,
+        )
+        raise SpecError.of("R0139", text, help=say("install a newer tzdata package")) from None
     return ticks(schedule.cron, zone.tzinfo)
 
 
@@ -70,7 +75,9 @@ class Book:
         if state.schedule is None:
             known = ", ".join(one.name for one in self.added()) or "none"
             raise UsageError.of(
-                "R0540", f"no schedule {name} in {self.store}", help=f"schedules here: {known}"
+                "R0540",
+                say("no schedule {name} in {store}", name=name, store=self.store),
+                help=say("schedules here: {known}", known=known),
             )
         return state
 

@@ -17,6 +17,7 @@ from rollout.app.session import Session
 from rollout.core.scheduling import due
 from rollout.core.scheduling.schedule_state import ScheduleState
 from rollout.errors import ConflictError, Problem, SpecError, UsageError
+from rollout.model.phrase import say, say_many
 from rollout.model.schedule_event import (
     ScheduleAdded,
     ScheduleEntry,
@@ -50,15 +51,15 @@ def add(
     """
     spec = specfile.load(path, Path.cwd(), public_key="unread").spec
     if spec.schedule is None:
-        hint = "add `schedule: { cron: …, timeZone: … }`, see docs/scheduling.md"
-        raise SpecError.of("R0164", f"{path} has no `schedule`", help=hint)
+        hint = say("add `schedule: {{ cron: …, timeZone: … }}`, see docs/scheduling.md")
+        raise SpecError.of("R0164", say("{path} has no `schedule`", path=path), help=hint)
     _warn_of_next_key(path, session, next(ticks_of(spec.schedule)(wall_clock())))
     _check_store(session)
     book = Book.of(session.store)
     if book.state(spec.name).schedule is not None and not replace:
         raise ConflictError.of(
             "R0630",
-            f"there is a schedule {spec.name} already",
+            say("there is a schedule {name} already", name=spec.name),
             help=f"rollout schedule add {path} --replace",
         )
     confirm(spec)
@@ -93,11 +94,20 @@ def backfill(name: str, session: Session, first: Instant, last: Instant) -> List
     until = min(last, state.decided)
     found = due.skipped(state, ticks_of(state.schedule), first, until)
     if not 0 < len(found) <= BACKFILL_MAX:
-        what = f"{len(found)} skipped ticks of {name} from {format_instant(first)} to "
         raise UsageError.of(
             "R0543",
-            f"{what}{format_instant(until)}; a backfill has 1 to {BACKFILL_MAX}",
-            help=f"`rollout schedule list {name}` shows the skipped ticks",
+            say_many(
+                "{number} skipped tick of {name} from {first} to {until}; a backfill has 1 to "
+                "{most}",
+                "{number} skipped ticks of {name} from {first} to {until}; a backfill has 1 to "
+                "{most}",
+                len(found),
+                name=name,
+                first=format_instant(first),
+                until=format_instant(until),
+                most=BACKFILL_MAX,
+            ),
+            help=say("`rollout schedule list {name}` shows the skipped ticks", name=name),
         )
     return _listed(_command(book, name, TicksRequested(tuple(found), "backfill")))
 
@@ -163,6 +173,10 @@ def _warn_of_next_key(path: Path, session: Session, tick: Instant) -> None:
         if any(problem.code != "R0113" for problem in error.problems):
             raise
         (problem, *_) = error.problems
-        text = f"at the next tick, {format_instant(tick)}: {problem.message}"
-        help_ = f"before then, {problem.help}"
+        text = say(
+            "at the next tick, {tick}: {problem}",
+            tick=format_instant(tick),
+            problem=problem.what,
+        )
+        help_ = say("before then, {cure}", cure=problem.help)
         session.notices.warn(Problem("R0361", text, problem.place, help_))

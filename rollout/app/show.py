@@ -13,6 +13,7 @@ from rollout.app.audit import AuditEntry
 from rollout.core.running.explain import explain
 from rollout.errors import UsageError
 from rollout.journal.store import StoredRun
+from rollout.model.phrase import say
 from rollout.model.view import InstanceView
 
 
@@ -32,11 +33,14 @@ def life(run: StoredRun, instance: str) -> Life:
     ordinal = folded.layout.ordinal_of(instance)
     if ordinal is None:
         excluded = next((one for one in folded.plan.exclusions if one.instance == instance), None)
-        why = f": excluded as {excluded.reason.value}" if excluded else ""
+        text = say("{instance} is not a target of run {run}", instance=instance, run=run.id)
+        if excluded:
+            reason = excluded.reason.value
+            text = say("{text}: excluded as {reason}", text=text, reason=reason)
         raise UsageError.of(
             "R0524",
-            f"{instance} is not a target of run {run.id}{why}",
-            help=f"rollout show {run.id} lists what the run covers",
+            text,
+            help=say("rollout show {run} lists what the run covers", run=run.id),
         )
     entries = tuple(
         entry for entry in audit.read_log(run, instance).entries if instance in entry.instances
@@ -50,7 +54,9 @@ def wave(run: StoredRun, name: str) -> Iterator[InstanceView]:
     names = [span.name for span in folded.layout.waves]
     if name not in names:
         raise UsageError.of(
-            "R0524", f"run {run.id} has no wave {name}", help=f"its waves: {', '.join(names)}"
+            "R0524",
+            say("run {run} has no wave {name}", run=run.id, name=name),
+            help=say("its waves: {names}", names=", ".join(names)),
         )
     number = names.index(name)
     cells = folded.layout.cells[slice(*folded.layout.waves[number].cells)]

@@ -22,6 +22,7 @@ from rollout.core.scheduling.schedule_state import OpenTick, ScheduleState
 from rollout.engines.service import Service
 from rollout.errors import ConfirmationError, ConflictError, Exit, RolloutError, RunError
 from rollout.journal.store import StoredRun, of_plan
+from rollout.model.phrase import say
 from rollout.model.schedule import CATCH_UP_MAX_MS, OnDue
 from rollout.model.schedule_event import ScheduleEvent, TickEnded, TickOutcome, TickPlanned
 from rollout.model.time import Instant, format_instant
@@ -133,7 +134,7 @@ class Firing:
         if (spec.name, spec.schedule) != (self.state.name, self.state.schedule):
             raise RunError.of(
                 "R0541",
-                f"the name or the schedule in {path} has changed since it was added",
+                say("the name or the schedule in {path} has changed since it was added", path=path),
                 help=f"rollout schedule add {path} --replace",
             )
 
@@ -176,8 +177,10 @@ class Firing:
                     return  # another scheduler recorded it, after this run had released the lock
                 raise ConflictError.of(
                     "R0631",
-                    f"another process ended the tick {format_instant(self.tick.tick)}",
-                    help="run one `rollout serve --scheduler` for each runs directory",
+                    say(
+                        "another process ended the tick {tick}", tick=format_instant(self.tick.tick)
+                    ),
+                    help=say("run one `rollout serve --scheduler` for each runs directory"),
                 )
             if self.book.append(state, event, wall_clock()):
                 self.log(event)
@@ -207,8 +210,8 @@ def _check_restarts(saved: SavedPlan, file: Path) -> None:
     if again:
         raise RunError.of(
             "R0542",
-            f"{again:,} targets already have the key and would be restarted again",
-            help=f"check the plan, then run `rollout apply {file}`",
+            say("{again:,} targets already have the key and would be restarted again", again=again),
+            help=say("check the plan, then run `rollout apply {file}`", file=file),
         )
 
 
@@ -217,6 +220,10 @@ def _check_rules(saved: SavedPlan, file: Path) -> None:
     if rules := safety_rules.check_plan(saved.plan):
         raise RunError.of(
             "R0542",
-            f"the safety policy wants a confirmation for {rules[0]}",
-            help=f"check the plan, then run `rollout apply {file} --confirm {saved.plan.name}`",
+            say("the safety policy wants a confirmation for {rules}", rules=rules[0]),
+            help=say(
+                "check the plan, then run `rollout apply {file} --confirm {name}`",
+                file=file,
+                name=saved.plan.name,
+            ),
         )

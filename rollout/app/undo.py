@@ -21,6 +21,7 @@ from rollout.errors import UsageError
 from rollout.model import limits
 from rollout.model.instance import Instance, Inventory
 from rollout.model.observation import KeyDescribed
+from rollout.model.phrase import say
 from rollout.model.plan import (
     FormerKey,
     OriginKind,
@@ -62,8 +63,8 @@ def _attached(run: Run, wave: str | None) -> list[int]:
     if wave is not None and wave not in names:
         raise UsageError.of(
             "R0001",
-            f"--wave {wave}: run {run.run_id} has no such wave",
-            help=f"its waves are {', '.join(names)}",
+            say("--wave {wave}: run {run} has no such wave", wave=wave, run=run.run_id),
+            help=say("its waves are {names}", names=", ".join(names)),
         )
     return [
         ordinal

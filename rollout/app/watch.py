@@ -15,6 +15,7 @@ from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
 from rollout.errors import Exit, IntegrityError
 from rollout.journal.store import StoredRun
+from rollout.model.phrase import say
 from rollout.model.view import RunView
 
 
@@ -41,7 +42,9 @@ class RunWatch:
                 for event in line.body:
                     evolve(self._run, event)
             except (Bug, LookupError) as error:
-                message = f"line {line.seq} contradicts the lines before it: {error}"
+                message = say(
+                    "line {seq} contradicts the lines before it: {cause}", seq=line.seq, cause=error
+                )
                 cure = f"rollout audit verify {self._stored.id}"
                 raise IntegrityError.of("R0905", message, help=cure) from error
         return view(self._run, self._clock.now()), self._facts("" if self._run.closed else driver)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rollout.cli.language import tr, translated
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import preview
 from rollout.errors import ConfirmationError
+from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.plan import Plan
-
-_POLICY = "The safety policy wants a confirmation for"
 
 
 def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: int) -> None:
@@ -33,12 +33,14 @@ def confirm_plan(terminal: Terminal, plan: Plan, given: str | None, again_max: i
             raise _uncovered(again)
         return
     if not terminal.interactive:
-        cure = f"add --confirm {plan.name}{'' if covered else f' --restart-again {again}'}"
-        raise _required(f"{cure}, or apply a reviewed plan file")
+        options = f"--confirm {plan.name}{'' if covered else f' --restart-again {again}'}"
+        raise _required(say("add {options}, or apply a reviewed plan file", options=options))
     wanted = plan.name if covered else f"{plan.name} {again}"
     if " ".join(_prompt(terminal, plan, wanted, again).split()) != wanted:
         raise ConfirmationError.of(
-            "R0702", f"the answer is not `{wanted}`; nothing was started", help="run apply again"
+            "R0702",
+            say("the answer is not `{wanted}`; nothing was started", wanted=wanted),
+            help=say("run apply again"),
         )
 
 
@@ -53,11 +55,13 @@ def confirm_file(terminal: Terminal, plan: Plan, rules: Sequence[str], given: st
         return
     if given is None:
         if not terminal.interactive:
-            why = f"the plan has {looser[0]}" if looser else f"{_POLICY} {rules[0]}"
-            raise _required(f"add --confirm {plan.name}: {why}")
-        question = ["This plan may be less safe than its spec:", *looser] if looser else []
-        question += [f"{_POLICY} {rule}" for rule in rules]
-        question.append(f"Type the spec's name, {plan.name}, to start:")
+            why = (
+                say("the plan has {override}", override=looser[0]) if looser else _policy(rules[0])
+            )
+            raise _required(say("add --confirm {name}: {why}", name=plan.name, why=why))
+        question = [tr("This plan may be less safe than its spec:"), *looser] if looser else []
+        question += [translated(_policy(rule)) for rule in rules]
+        question.append(tr("Type the spec's name, {name}, to start:", name=plan.name))
         given = terminal.prompt("\n".join(question))
     _check_name(given, plan)
 
@@ -69,16 +73,21 @@ def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) ->
     """
     if given is None:
         if not terminal.interactive:
-            raise _required(f"add --confirm {name}")
+            raise _required(say("add --confirm {name}", name=name))
         given = terminal.prompt(
-            f"Abort run {run}? It cannot be continued afterwards.\n"
-            f"Type the run's id or the spec's name, {name}:"
+            tr("Abort run {run}? It cannot be continued afterwards.", run=run)
+            + "\n"
+            + tr("Type the run's id or the spec's name, {name}:", name=name)
         )
     if given not in (run, name):
         raise ConfirmationError.of(
             "R0702",
-            f"the answer is neither {run} nor {name}; the run was not aborted",
-            help=f"add --confirm {name}",
+            say(
+                "the answer is neither {run} nor {name}; the run was not aborted",
+                run=run,
+                name=name,
+            ),
+            help=say("add --confirm {name}", name=name),
         )
 
 
@@ -96,14 +105,22 @@ def confirm_import(
     """
     if given is None:
         if not terminal.interactive:
-            raise _required(f"add --confirm {name}: {_POLICY} {rules[0]}")
+            why = _policy(rules[0])
+            raise _required(say("add --confirm {name}: {why}", name=name, why=why))
         given = terminal.prompt(
-            f"{_POLICY} {rules[0]}\nType the key pair's name, {name}, to import it in "
-            f"{', '.join(regions)}:"
+            translated(_policy(rules[0]))
+            + "\n"
+            + tr(
+                "Type the key pair's name, {name}, to import it in {regions}:",
+                name=name,
+                regions=", ".join(regions),
+            )
         )
     if given != name:
         raise ConfirmationError.of(
-            "R0702", f"the answer is not {name}; nothing was imported", help=f"add --confirm {name}"
+            "R0702",
+            say("the answer is not {name}; nothing was imported", name=name),
+            help=say("add --confirm {name}", name=name),
         )
 
 
@@ -116,14 +133,21 @@ def confirm_retire(
     """
     if given is None:
         if not terminal.interactive:
-            raise _required(f"add --confirm {name}")
+            raise _required(say("add --confirm {name}", name=name))
         given = terminal.prompt(
-            f"Delete key pair {name} in {', '.join(regions)}? It cannot be restored.\n"
-            "Type its name:"
+            tr(
+                "Delete key pair {name} in {regions}? It cannot be restored.",
+                name=name,
+                regions=", ".join(regions),
+            )
+            + "\n"
+            + tr("Type its name:")
         )
     if given != name:
         raise ConfirmationError.of(
-            "R0702", f"the answer is not {name}; nothing was deleted", help=f"add --confirm {name}"
+            "R0702",
+            say("the answer is not {name}; nothing was deleted", name=name),
+            help=say("add --confirm {name}", name=name),
         )
 
 
@@ -134,20 +158,27 @@ def confirm_schedule(terminal: Terminal, name: str, given: str | None) -> None:
     """
     if given is None:
         if not terminal.interactive:
-            raise _required(f"add --confirm {name}")
+            raise _required(say("add --confirm {name}", name=name))
         given = terminal.prompt(
-            "The schedule has onDue: planAndApply. Its plans are applied without a review.\n"
-            f"Type the spec's name, {name}:"
+            tr("The schedule has onDue: planAndApply. Its plans are applied without a review.")
+            + "\n"
+            + tr("Type the spec's name, {name}:", name=name)
         )
     if given != name:
         raise ConfirmationError.of(
-            "R0702", f"the answer is not {name}; nothing was added", help=f"add --confirm {name}"
+            "R0702",
+            say("the answer is not {name}; nothing was added", name=name),
+            help=say("add --confirm {name}", name=name),
         )
 
 
-def _required(cure: str) -> ConfirmationError:
+def _policy(rule: str) -> Phrase:
+    return say("The safety policy wants a confirmation for {rule}", rule=rule)
+
+
+def _required(cure: Wording) -> ConfirmationError:
     return ConfirmationError.of(
-        "R0701", "confirmation required, but the input is not a terminal", help=cure
+        "R0701", say("confirmation required, but the input is not a terminal"), help=cure
     )
 
 
@@ -155,32 +186,48 @@ def _check_name(given: str, plan: Plan) -> None:
     if given != plan.name:
         raise ConfirmationError.of(
             "R0702",
-            f"--confirm does not match the spec's name {plan.name}; nothing was started",
-            help=f"add --confirm {plan.name}",
+            say(
+                "--confirm does not match the spec's name {name}; nothing was started",
+                name=plan.name,
+            ),
+            help=say("add --confirm {name}", name=plan.name),
         )
 
 
 def _uncovered(again: int) -> ConfirmationError:
-    targets, them = ("1 target", "it") if again == 1 else (f"{again:,} targets", "them")
     return ConfirmationError.of(
         "R0701",
-        f"--confirm does not cover {targets} with the key already attached; this runs directory "
-        f"has no proof of a later boot, so apply would restart {them} again",
-        help=f"check --runs-dir; add --restart-again {again} if this is intended",
+        say_many(
+            "--confirm does not cover {number:,} target with the key already attached; this runs "
+            "directory has no proof of a later boot, so apply would restart it again",
+            "--confirm does not cover {number:,} targets with the key already attached; this runs "
+            "directory has no proof of a later boot, so apply would restart them again",
+            again,
+        ),
+        help=say("check --runs-dir; add --restart-again {again} if this is intended", again=again),
     )
 
 
 def _prompt(terminal: Terminal, plan: Plan, wanted: str, again: int) -> str:
-    where = "EMULATOR" if plan.emulated else "the real service"
-    accounts = ", ".join(identity.account for identity in plan.identity)
-    lines = [f"Rotate {plan.counts.targets:,} instances of account {accounts} on {where}?"]
+    lines = [
+        tr(
+            "Rotate {targets:,} instances of account {accounts} on {where}?",
+            targets=plan.counts.targets,
+            accounts=", ".join(identity.account for identity in plan.identity),
+            where="EMULATOR" if plan.emulated else say("the real service"),
+        )
+    ]
     if wanted == plan.name:
-        lines.append(f"Type the spec's name, {plan.name}, to start:")
+        lines.append(tr("Type the spec's name, {name}, to start:", name=plan.name))
     else:
-        lines.append(f"{again:,} of them already have the key and would be restarted again.")
-        lines.append(f"Type the spec's name and this number, `{wanted}`, to start:")
+        lines.append(
+            tr("{again:,} of them already have the key and would be restarted again.", again=again)
+        )
+        lines.append(
+            tr("Type the spec's name and this number, `{wanted}`, to start:", wanted=wanted)
+        )
     try:
         return terminal.prompt("\n".join(lines))
     except KeyboardInterrupt:
-        terminal.say("\nInterrupted; nothing was started.")
+        terminal.say(say("\nInterrupted; nothing was started."))
         raise

@@ -23,6 +23,7 @@ import msgspec
 from rollout.app import demo, plan_file, safety_rules
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import RunError
+from rollout.model.phrase import say
 
 PLAN = "quickstart.plan.json"
 BOOT_TIME = "1s"
@@ -121,7 +122,8 @@ class Demo:
                 self.url = self.environment["ROLLOUT_ENDPOINT"]
                 return
         raise RunError.of(
-            "R0013", f"the emulator did not start, see {self.folder / 'emulator.log'}"
+            "R0013",
+            say("the emulator did not start, see {folder}", folder=self.folder / "emulator.log"),
         )
 
     def _run(self, *arguments: str) -> None:
@@ -130,7 +132,14 @@ class Demo:
         with self._start(arguments) as process:
             code = process.wait(_STEP_S_MAX)
         if code != 0:
-            raise RunError.of("R0502", f"rollout {arguments[0]} ended with {code} in the demo")
+            raise RunError.of(
+                "R0502",
+                say(
+                    "rollout {command} ended with {code} in the demo",
+                    command=arguments[0],
+                    code=code,
+                ),
+            )
 
     def _run_and_kill(self, *arguments: str, after: int) -> None:
         """Run one step, and kill it when the ledger shows that many restarts."""
@@ -147,7 +156,12 @@ class Demo:
             write(sys.stderr, _SHOW_CURSOR)
         if code >= 0:
             raise RunError.of(
-                "R0502", f"rollout {arguments[0]} ended with {code} before it was killed"
+                "R0502",
+                say(
+                    "rollout {command} ended with {code} before it was killed",
+                    command=arguments[0],
+                    code=code,
+                ),
             )
         self._say(f"SIGKILL after {after} restarts, without warning or cleanup.")
 

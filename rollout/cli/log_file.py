@@ -9,6 +9,7 @@ from typing import TextIO
 
 from rollout import logs
 from rollout.errors import Place, StorageError
+from rollout.model.phrase import Wording, say
 
 _OPEN: list[TextIO] = []
 
@@ -23,7 +24,7 @@ def start(path: Path | None) -> None:
         file = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()
-            raise _refused(path, "it is not a regular file")
+            raise _refused(path, say("it is not a regular file"))
         os.fchmod(descriptor, 0o600)
     except OSError as error:
         raise _refused(path, error.strerror or type(error).__name__) from None
@@ -38,6 +39,6 @@ def stop() -> None:
         _OPEN.pop().close()
 
 
-def _refused(path: Path, why: str) -> StorageError:
-    message = f"the log file cannot be written: {why}"
+def _refused(path: Path, why: Wording) -> StorageError:
+    message = say("the log file cannot be written: {why}", why=why)
     return StorageError.of("R0022", message, place=Place(str(path)))

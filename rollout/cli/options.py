@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 
 from rollout.cli import origins
 from rollout.errors import ConfigError, UsageError
+from rollout.model.phrase import say
 from rollout.model.time import Duration, parse_duration
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ def refuse_misspelled(environment: Mapping[str, str]) -> None:
     """
     for name, meant in misspelled(environment).items():
         if meant in _CHOOSE_SERVICE:
-            message = f"unknown setting `{name}` in the environment"
-            raise ConfigError.of("R0014", message, help=f"did you mean `{meant}`?")
+            message = say("unknown setting `{name}` in the environment", name=name)
+            raise ConfigError.of("R0014", message, help=say("did you mean `{meant}`?", meant=meant))
 
 
 def check_directory() -> None:
@@ -193,8 +194,8 @@ def check_directory() -> None:
     except OSError as error:
         raise ConfigError.of(
             "R0117",
-            f"the working directory cannot be used: {error.strerror}",
-            help="change to the project directory",
+            say("the working directory cannot be used: {cause}", cause=error.strerror),
+            help=say("change to the project directory"),
         ) from None
 
 
@@ -203,8 +204,14 @@ def duration(text: str, option: str, *, milliseconds: bool = False) -> Duration:
     try:
         return parse_duration(text, milliseconds=milliseconds)
     except ValueError as error:
-        cure = "write `5s` or `200ms`" if milliseconds else "write `90s`, `30m` or `1h30m`"
-        raise UsageError.of("R0001", f"{option} {text}: {error}", help=cure) from None
+        cure = (
+            say("write `5s` or `200ms`") if milliseconds else say("write `90s`, `30m` or `1h30m`")
+        )
+        raise UsageError.of(
+            "R0001",
+            say("{option} {text}: {cause}", option=option, text=text, cause=error),
+            help=cure,
+        ) from None
 
 
 def _is_injected(name: str) -> bool:

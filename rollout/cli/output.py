@@ -19,6 +19,7 @@ from rollout.cli.options import OUTPUT
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import UsageError
+from rollout.model.phrase import Wording, say
 
 Row = dict[str, Any]
 _ROWS_AT_ONCE: Final = 1_000
@@ -123,28 +124,28 @@ def _selected(query: str, document: Any) -> Any:
         return jmespath.search(query, json.loads(json.dumps(document)))  # tuples become lists
     except JMESPathError as error:
         said = " ".join(str(error).split())
-        text = f"--query is not a JMESPath expression for this document: {said}"
-        raise UsageError.of("R0023", text, help="see https://jmespath.org") from None
+        text = say("--query is not a JMESPath expression for this document: {said}", said=said)
+        raise UsageError.of("R0023", text, help=say("see https://jmespath.org")) from None
 
 
 def _listed(form: Output, selected: Any) -> list[Any]:
     if isinstance(selected, list):
         return selected
-    raise _unsuited(form, "select a list")
+    raise _unsuited(form, say("select a list"))
 
 
 def _as_rows(form: Output, selected: list[Any]) -> list[Any]:
     if form.output == "jsonl" or all(isinstance(one, dict) for one in selected):
         return selected
-    raise _unsuited(form, "select a list of objects, as `runs[].{run: run, exit: exit}`")
+    raise _unsuited(form, say("select a list of objects, as `runs[].{{run: run, exit: exit}}`"))
 
 
 def _as_ids(form: Output, selected: list[Any]) -> list[str]:
     if all(isinstance(one, str) for one in selected):
         return selected
-    raise _unsuited(form, "select a list of texts, as `runs[].run`")
+    raise _unsuited(form, say("select a list of texts, as `runs[].run`"))
 
 
-def _unsuited(form: Output, cure: str) -> UsageError:
-    message = f"the result of --query cannot be printed as {form.output}"
+def _unsuited(form: Output, cure: Wording) -> UsageError:
+    message = say("the result of --query cannot be printed as {output}", output=form.output)
     return UsageError.of("R0023", message, help=cure)

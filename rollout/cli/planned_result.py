@@ -16,6 +16,7 @@ from rollout.cli.terminal import Terminal
 from rollout.cli.views import preview
 from rollout.errors import UsageError
 from rollout.model import limits
+from rollout.model.phrase import say
 from rollout.model.time import Duration
 
 
@@ -23,8 +24,8 @@ def age_max(text: str) -> Duration:
     """Return the value of --max-age in milliseconds. UsageError R0001 if it is out of range."""
     age_max_ms = duration(text, "--max-age")
     if not 0 < age_max_ms <= limits.DURATION_MAX_MS:
-        cure = "write more than `0s` and at most `168h`, for example `24h`"
-        raise UsageError.of("R0001", f"--max-age {text}: out of range", help=cure)
+        cure = say("write more than `0s` and at most `168h`, for example `24h`")
+        raise UsageError.of("R0001", say("--max-age {text}: out of range", text=text), help=cure)
     return age_max_ms
 
 

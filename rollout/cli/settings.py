@@ -18,6 +18,7 @@ from rollout.cli import origins
 from rollout.cli.options import CloudOptions, Common
 from rollout.errors import ConfigError, Exit, Place, Problem
 from rollout.model import secrecy
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.cli.settings_file import SettingsFile
@@ -131,16 +132,33 @@ def _problems(
     name, place = keys[-1], file.place(*keys)
     text = value if isinstance(value, str) else ""
     if secrecy.find(text) is not None or secrecy.is_named(name, text):
-        hint = "credentials come from a profile of the aliyun CLI or from variables"
-        yield Problem("R0112", f"`{name}` contains a secret", _bare(place), hint)
+        hint = say("credentials come from a profile of the aliyun CLI or from variables")
+        yield Problem("R0112", say("`{name}` contains a secret", name=name), _bare(place), hint)
     elif name not in known:
-        what = "command" if isinstance(value, dict) else "setting"
+        message = say("unknown setting `{name}`", name=name)
+        if isinstance(value, dict):
+            message = say("unknown command `{name}`", name=name)
         names = tables if isinstance(value, dict) else known
-        yield Problem("R0020", f"unknown {what} `{name}`", place, _suggestion(name, names))
+        yield Problem(
+            "R0020",
+            message,
+            place,
+            _suggestion(name, names),
+        )
     elif "bool" in SETTINGS.get(name, "") and not isinstance(value, bool):
-        yield Problem("R0021", f"`{name}` is not true or false", place, f"write `{name} = true`")
+        yield Problem(
+            "R0021",
+            say("`{name}` is not true or false", name=name),
+            place,
+            say("write `{name} = true`", name=name),
+        )
     elif "bool" not in SETTINGS.get(name, "") and not isinstance(value, str):
-        yield Problem("R0021", f"`{name}` is not text", place, f'write `{name} = "VALUE"`')
+        yield Problem(
+            "R0021",
+            say("`{name}` is not text", name=name),
+            place,
+            say('write `{name} = "VALUE"`', name=name),
+        )
 
 
 def _bare(place: Place) -> Place:

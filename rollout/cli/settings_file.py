@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollout.errors import ConfigError, Place
+from rollout.model.phrase import Wording, say
 
 BYTES_MAX: Final = 1024**2
 _HEADER = re.compile(r"^\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
@@ -67,11 +68,11 @@ def read(path: Path, root: Keys = ()) -> SettingsFile | None:
             return None
         raise _unreadable(path, error.strerror or type(error).__name__) from None
     except UnicodeDecodeError:
-        raise _unreadable(path, "it is not UTF-8") from None
+        raise _unreadable(path, say("it is not UTF-8")) from None
     if root and f"[{'.'.join(root)}" not in text:
         return None
     if len(raw) > BYTES_MAX:
-        raise _unreadable(path, "it is larger than 1 MiB")
+        raise _unreadable(path, say("it is larger than 1 MiB"))
     try:
         values: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -85,8 +86,8 @@ def _parts(text: str) -> Keys:
     return tuple(part.strip("\"'") for part in _PART.findall(text))
 
 
-def _unreadable(path: Path, why: str) -> ConfigError:
-    message = f"the settings file cannot be read: {why}"
+def _unreadable(path: Path, why: Wording) -> ConfigError:
+    message = say("the settings file cannot be read: {why}", why=why)
     return ConfigError.of("R0019", message, place=Place(str(path)))
 
 
@@ -95,5 +96,7 @@ def _malformed(path: Path, text: str, said: str) -> ConfigError:
     lines = text.splitlines()
     if (found := _AT.search(said)) and int(found[1]) <= len(lines):
         place = Place(str(path), int(found[1]), int(found[2]), lines[int(found[1]) - 1])
-    message = f"the settings file is not TOML: {_AT.sub('', said)}"
-    return ConfigError.of("R0019", message, place=place, help='write `name = "value"` on each line')
+    message = say("the settings file is not TOML: {cause}", cause=_AT.sub("", said))
+    return ConfigError.of(
+        "R0019", message, place=place, help=say('write `name = "value"` on each line')
+    )

@@ -22,7 +22,7 @@ from rollout.cli.errors import rendering
 from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
-from rollout.model.phrase import Wording
+from rollout.model.phrase import Wording, say
 from rollout.model.printable import escaped_lines
 
 WIDTH_MIN, WIDTH_MAX, WIDTH_DEFAULT = 60, 100, 100
@@ -80,7 +80,7 @@ class Terminal:
         if not text:
             return True
         if sys.stdout is None or sys.stdout.closed:
-            raise StorageError.of("R0804", "the result cannot be written: stdout is closed")
+            raise StorageError.of("R0804", say("the result cannot be written: stdout is closed"))
         stderr_queue.drain(stderr_queue.ORDER_S)
         text = escaped_lines(text)
         text = paint(text) if self.out_color else text
@@ -156,11 +156,15 @@ def write(
         _silence(stream)
         if stream is sys.stdout and isinstance(error, TimeoutError):
             raise StorageError.of(
-                "R0806", f"the result cannot be written: stdout was not read for {patience_s:.0f} s"
+                "R0806",
+                say(
+                    "the result cannot be written: stdout was not read for {seconds:.0f} s",
+                    seconds=patience_s,
+                ),
             ) from error
         if stream is sys.stdout and error.errno != errno.EPIPE:
             raise StorageError.of(
-                "R0804", f"the result cannot be written: {error.strerror}"
+                "R0804", say("the result cannot be written: {cause}", cause=error.strerror)
             ) from error
         return False
     except (KeyboardInterrupt, SystemExit):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollout.errors import AccessError
+from rollout.model.phrase import Wording, say
 
 FOLDER: Final = ".aliyun"
 """The directory of the CLI's files in a home directory."""
@@ -112,15 +113,17 @@ def read(path: Path) -> CliConfig:
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, type(error).__name__) from None
     if not isinstance(found, dict):
-        raise _unreadable(path, "not a JSON object")
+        raise _unreadable(path, say("not a JSON object"))
     rows = found.get("profiles") or []
     if not isinstance(rows, list):
-        raise _unreadable(path, "`profiles` is not a list")
+        raise _unreadable(path, say("`profiles` is not a list"))
     profiles = {str(row["name"]): row for row in rows if isinstance(row, dict) and row.get("name")}
     return CliConfig(path, profiles, str(found.get("current") or ""))
 
 
-def _unreadable(path: Path, why: str) -> AccessError:
+def _unreadable(path: Path, why: Wording) -> AccessError:
     return AccessError.of(
-        "R0401", f"{path} cannot be read ({why})", help="repair the file with `aliyun configure`"
+        "R0401",
+        say("{path} cannot be read ({why})", path=path, why=why),
+        help=say("repair the file with `aliyun configure`"),
     )

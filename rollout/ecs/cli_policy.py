@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from rollout.ecs import cli_config
 from rollout.errors import AccessError
+from rollout.model.phrase import Wording, say
 
 FILE: Final = "safety-policy.json"
 ENABLED_VARIABLE: Final = "ALIBABA_CLOUD_SAFETY_POLICY_ENABLED"
@@ -85,23 +86,28 @@ def _read_file(path: Path) -> tuple[bool, tuple[Rule, ...]]:
     except FileNotFoundError:
         return False, ()
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(str(path), f"it cannot be read ({type(error).__name__})") from None
+        raise _damaged(
+            str(path), say("it cannot be read ({kind})", kind=type(error).__name__)
+        ) from None
     if not isinstance(found, dict):
-        raise _damaged(str(path), "it is not a JSON object")
+        raise _damaged(str(path), say("it is not a JSON object"))
     if unknown := sorted(found.keys() - _FIELDS):
-        raise _damaged(str(path), f"`{unknown[0]}` is unknown")
+        raise _damaged(str(path), say("`{unknown}` is unknown", unknown=unknown[0]))
     enabled, rows = found.get("enabled", False), found.get("rules")
     if not isinstance(enabled, bool):
-        raise _damaged(str(path), "`enabled` is neither true nor false")
+        raise _damaged(str(path), say("`enabled` is neither true nor false"))
     if not isinstance(rows, list | None):
-        raise _damaged(str(path), "`rules` is not a list")
+        raise _damaged(str(path), say("`rules` is not a list"))
     rules = (_rule_of_row(str(path), row, number) for number, row in enumerate(rows or []))
     return enabled, tuple(rules)
 
 
 def _rule_of_row(origin: str, row: Any, number: int) -> Rule:
     if not isinstance(row, dict) or row.keys() != {"pattern", "action"}:
-        raise _damaged(origin, f"rules[{number}] has other fields than `pattern` and `action`")
+        raise _damaged(
+            origin,
+            say("rules[{number}] has other fields than `pattern` and `action`", number=number),
+        )
     return _rule(origin, row["pattern"], row["action"], f"rules[{number}]")
 
 
@@ -117,27 +123,29 @@ def _rules_of_text(text: str) -> tuple[Rule, ...]:
 def _rule(origin: str, pattern: object, action: object, where: str) -> Rule:
     """Return a rule. `forbid` is another word for `confirm`, as in the CLI."""
     if not isinstance(pattern, str) or not pattern.strip():
-        raise _damaged(origin, f"{where} has no pattern")
+        raise _damaged(origin, say("{where} has no pattern", where=where))
     word = action.strip().lower() if isinstance(action, str) else ""
     try:
         found = PolicyAction("confirm" if word == "forbid" else word)
     except ValueError:
-        raise _damaged(origin, f"the action of {where} is none of allow, deny, confirm") from None
+        raise _damaged(
+            origin, say("the action of {where} is none of allow, deny, confirm", where=where)
+        ) from None
     return Rule(pattern.strip(), found)
 
 
 def _boolean(text: str) -> bool:
     word = text.strip().lower()
     if word not in _TRUE | _FALSE:
-        raise _damaged(ENABLED_VARIABLE, "it is neither true nor false")
+        raise _damaged(ENABLED_VARIABLE, say("it is neither true nor false"))
     return word in _TRUE
 
 
-def _damaged(origin: str, why: str) -> AccessError:
+def _damaged(origin: str, why: Wording) -> AccessError:
     return AccessError.of(
         "R0418",
-        f"the safety policy in {origin} is not usable: {why}",
-        help="correct it; `aliyun configure safety-policy show` prints the policy"
+        say("the safety policy in {origin} is not usable: {why}", origin=origin, why=why),
+        help=say("correct it; `aliyun configure safety-policy show` prints the policy")
         if origin not in (ENABLED_VARIABLE, RULES_VARIABLE)
-        else "correct or unset the variable",
+        else say("correct or unset the variable"),
     )

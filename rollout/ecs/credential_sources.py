@@ -14,6 +14,7 @@ from rollout.ecs import cli_config, profile_modes, vendor
 from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import EnvironmentSource, Source
 from rollout.errors import AccessError
+from rollout.model.phrase import Wording, say
 
 PREFIXES: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
 """Prefixes of current SDKs, of older versions of the aliyun CLI, and of Terraform and Ansible."""
@@ -91,8 +92,13 @@ def _profile_of_variable(environment: Mapping[str, str], on_secret: OnSecret) ->
     ignoring = _ignoring(environment)
     if ignoring:
         raise _contradiction(
-            f"{variable} names profile {name}, and {ignoring} says to ignore profiles",
-            "unset one of the two, or use --profile",
+            say(
+                "{variable} names profile {name}, and {ignoring} says to ignore profiles",
+                variable=variable,
+                name=name,
+                ignoring=ignoring,
+            ),
+            say("unset one of the two, or use --profile"),
         )
     config = _config(environment)
     if name not in config.profiles:
@@ -106,7 +112,10 @@ def _named(environment: Mapping[str, str], names: Sequence[str], what: str) -> t
     """Return the first of these variables with a value, and the value; they must not differ."""
     found = {name: environment[name] for name in names if environment.get(name)}
     if len(set(found.values())) > 1:
-        raise _contradiction(f"{' and '.join(found)} name different {what}", "unset all but one")
+        raise _contradiction(
+            say("{variables} name different {what}", variables=", ".join(found), what=what),
+            say("unset all but one"),
+        )
     return next(iter(found.items()), (names[0], ""))
 
 
@@ -130,8 +139,15 @@ def _oidc_role(environment: Mapping[str, str]) -> Source | None:
     if missing:
         present = [name for name in names.oidc() if name not in missing]
         raise _contradiction(
-            f"{', '.join(present)} set without {', '.join(missing)}",
-            "an OIDC role needs all three variables, any other role access keys in the environment",
+            say(
+                "{present} set without {missing}",
+                present=", ".join(present),
+                missing=", ".join(missing),
+            ),
+            say(
+                "an OIDC role needs all three variables, any other role access keys in the "
+                "environment"
+            ),
         )
     role, provider, token_file = (environment[name] for name in names.oidc())
     source = _noted("OIDC role", names.role, ROLE_VARIABLES[0].role)
@@ -151,8 +167,11 @@ def _session(environment: Mapping[str, str], names: RoleVariables) -> vendor.Rol
     text = environment.get(names.seconds) or str(vendor.SESSION_S)
     if not (text.isdecimal() and int(text) >= vendor.SESSION_S_MIN):
         raise _contradiction(
-            f"{names.seconds} is {text!r}",
-            f"set it to a number of seconds, at least {vendor.SESSION_S_MIN}",
+            say("{variable} is {text!r}", variable=names.seconds, text=text),
+            say(
+                "set it to a number of seconds, at least {least}",
+                least=vendor.SESSION_S_MIN,
+            ),
         )
     return vendor.RoleSession(environment.get(names.session) or "rollout", int(text))
 
@@ -191,10 +210,15 @@ def _instance_role(environment: Mapping[str, str]) -> Source:
     if environment.get(NO_ECS_ROLE_VARIABLE, "").lower() == "true":
         if role:
             raise _contradiction(
-                f"{variable} names role {role}, and {NO_ECS_ROLE_VARIABLE} is true",
-                "unset one of the two",
+                say(
+                    "{variable} names role {role}, and {switch} is true",
+                    variable=variable,
+                    role=role,
+                    switch=NO_ECS_ROLE_VARIABLE,
+                ),
+                say("unset one of the two"),
             )
-        raise vendor.nothing_found(f"{NO_ECS_ROLE_VARIABLE} is true")
+        raise vendor.nothing_found(say("{switch} is true", switch=NO_ECS_ROLE_VARIABLE))
     name = _noted(f"instance role {role}".rstrip(), variable, ECS_ROLE_VARIABLES[0])
     return vendor.instance_role(name, role)
 
@@ -213,8 +237,12 @@ def _profile(name: str, named_by: str, config: CliConfig, on_secret: OnSecret) -
         link = config.text(link, "source_profile")
         if link in chain:
             raise _contradiction(
-                f"the profiles {', '.join(chain)} in {config.path} refer to each other",
-                "correct `source_profile`",
+                say(
+                    "the profiles {chain} in {path} refer to each other",
+                    chain=", ".join(chain),
+                    path=config.path,
+                ),
+                say("correct `source_profile`"),
             )
 
 
@@ -222,23 +250,36 @@ def _check_profile(name: str, named_by: str, config: CliConfig) -> None:
     if name not in config.profiles:
         raise AccessError.of(
             "R0401",
-            f"there is no profile {name} in {config.path}; it is named by {named_by}",
-            help="`aliyun configure list` lists the profiles",
+            say(
+                "there is no profile {name} in {path}; it is named by {named_by}",
+                name=name,
+                path=config.path,
+                named_by=named_by,
+            ),
+            help=say("`aliyun configure list` lists the profiles"),
         )
     mode = config.mode(name)
     known = profile_modes.MODES.get(mode)
     if known is None or known.make is None:
         supported = [name for name, one in profile_modes.MODES.items() if one.make is not None]
-        other = f"use one of {', '.join(supported)}, or keys in the environment"
+        other = say(
+            "use one of {supported}, or keys in the environment", supported=", ".join(supported)
+        )
         raise AccessError.of(
             "R0406",
-            f"profile {name} has mode {mode}, which is not supported",
+            say("profile {name} has mode {mode}, which is not supported", name=name, mode=mode),
             help=other if known is None else known.way_out,
         )
     if missing := profile_modes.missing(config, name):
         raise _contradiction(
-            f"profile {name} in {config.path} has mode {mode}, but no {' and no '.join(missing)}",
-            f"run `aliyun configure --profile {name} --mode {mode}`",
+            say(
+                "profile {name} in {path} has mode {mode}, but no {missing}",
+                name=name,
+                path=config.path,
+                mode=mode,
+                missing=" and no ".join(missing),
+            ),
+            say("run `aliyun configure --profile {name} --mode {mode}`", name=name, mode=mode),
         )
 
 
@@ -262,8 +303,8 @@ def _file_of(environment: Mapping[str, str], variable: str) -> Path | None:
     if not path.is_file():
         raise AccessError.of(
             "R0401",
-            f"{variable} names {path}, which is not a file",
-            help="correct or unset the variable",
+            say("{variable} names {path}, which is not a file", variable=variable, path=path),
+            help=say("correct or unset the variable"),
         )
     return path
 
@@ -278,5 +319,5 @@ def _noted(name: str, variable: str, usual: str) -> str:
     return name if variable == usual else f"{name} ({variable})"
 
 
-def _contradiction(message: str, cure: str) -> AccessError:
+def _contradiction(message: Wording, cure: Wording) -> AccessError:
     return AccessError.of("R0407", message, help=cure)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from rollout.ecs import jitter
 from rollout.errors import AccessError
+from rollout.model.phrase import say
 from rollout.model.time import MINUTE, Clock, Duration, Instant
 
 REFRESH_AT: Final = 0.8
@@ -158,8 +159,16 @@ class EnvironmentSource:
         if missing:
             raise AccessError.of(
                 "R0401",
-                f"{', '.join(names.present(self.environment))} set without {', '.join(missing)}",
-                help=f"set both {names.key_id} and {names.secret}, or none of the three",
+                say(
+                    "{present} set without {missing}",
+                    present=", ".join(names.present(self.environment)),
+                    missing=", ".join(missing),
+                ),
+                help=say(
+                    "set both {key_id} and {secret}, or none of the three",
+                    key_id=names.key_id,
+                    secret=names.secret,
+                ),
             )
         return Credentials(key_id, Secret(secret), Secret(token) if token else None, now)
 
@@ -256,6 +265,10 @@ def _check(keys: Credentials, source: str) -> None:
         if not (text and text.isascii() and text.isprintable() and " " not in text):
             raise AccessError.of(
                 "R0402",
-                f"the {name} of {source} is empty or contains an invalid character",
-                help="check for a space or a line break at its end",
+                say(
+                    "the {name} of {source} is empty or contains an invalid character",
+                    name=name,
+                    source=source,
+                ),
+                help=say("check for a space or a line break at its end"),
             )

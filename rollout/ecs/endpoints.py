@@ -15,6 +15,7 @@ import msgspec
 
 from rollout.errors import ConfigError, RolloutError
 from rollout.model.address import is_loopback
+from rollout.model.phrase import Wording, say
 
 DOMAIN: Final = "aliyuncs.com"
 STS: Final = "https://sts.aliyuncs.com"
@@ -93,7 +94,9 @@ class Endpoints(msgspec.Struct, frozen=True):
 def host(region: str) -> str:
     """Return the public host of ECS in a region. ConfigError for an impossible region name."""
     if not _REGION.fullmatch(region):
-        raise ConfigError.of("R0010", f"{region!r} is not a region, so it has no endpoint")
+        raise ConfigError.of(
+            "R0010", say("{region!r} is not a region, so it has no endpoint", region=region)
+        )
     return _HOSTS.get(region, f"ecs.{region}.{DOMAIN}")
 
 
@@ -123,11 +126,13 @@ def address(text: str, product: Product = "ecs", *, private: bool = False) -> st
     name = parts.hostname or ""
     local = is_loopback(name)
     if "@" in parts.netloc:
-        raise _refused(displayed, "a user name or password does not belong in an endpoint")
+        raise _refused(displayed, say("a user name or password does not belong in an endpoint"))
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise _refused(displayed, "an endpoint has no path, query or fragment")
+        raise _refused(displayed, say("an endpoint has no path, query or fragment"))
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise _refused(displayed, "http:// is accepted for loopback addresses only; use https://")
+        raise _refused(
+            displayed, say("http:// is accepted for loopback addresses only; use https://")
+        )
     if not local:
         _check_name(name, displayed, product, private=private)
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -141,13 +146,21 @@ def _check_name(name: str, displayed: str, product: Product, *, private: bool) -
     if found is not None and found["product"] == product:
         return
     if found is not None or name.endswith(f".{DOMAIN}"):
-        raise _refused(displayed, f"{name} is not a host of {product.upper()}")
+        raise _refused(
+            displayed, say("{name} is not a host of {product}", name=name, product=product.upper())
+        )
     if _LOOKALIKE.search(name):
-        raise _refused(displayed, f"{name} resembles a host of the service but is not one")
+        raise _refused(
+            displayed, say("{name} resembles a host of the service but is not one", name=name)
+        )
     if not private:
         raise _refused(
             displayed,
-            f"{name} does not belong to {DOMAIN}; name a private cloud on the command line",
+            say(
+                "{name} does not belong to {domain}; name a private cloud on the command line",
+                name=name,
+                domain=DOMAIN,
+            ),
         )
 
 
@@ -162,10 +175,10 @@ def _split(text: str, displayed: str) -> SplitResult:
         parts = urlsplit(text if "://" in text else f"//{text}")
         _ = parts.port  # raises where it is no number
     except ValueError:
-        raise _refused(displayed, "not a URL") from None
+        raise _refused(displayed, say("not a URL")) from None
     name = parts.hostname or ""
     if not _is_host(name) or any(character.isspace() for character in text):
-        raise _refused(displayed, "no host in it")
+        raise _refused(displayed, say("no host in it"))
     if parts.scheme:
         return parts
     return parts._replace(scheme="http" if is_loopback(name) else "https")
@@ -176,7 +189,7 @@ def _is_host(name: str) -> bool:
     return all(0 < len(label) <= _LABEL_CHARS_MAX for label in name.split("."))
 
 
-def _refused(text: str, why: str) -> RolloutError:
+def _refused(text: str, why: Wording) -> RolloutError:
     """Return the only error of this module."""
-    cure = "leave it out, or use https://HOST of the service or http://127.0.0.1:PORT"
-    return ConfigError.of("R0010", f"endpoint {text!r}: {why}", help=cure)
+    cure = say("leave it out, or use https://HOST of the service or http://127.0.0.1:PORT")
+    return ConfigError.of("R0010", say("endpoint {text!r}: {why}", text=text, why=why), help=cure)

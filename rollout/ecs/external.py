@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from rollout.errors import AccessError
 from rollout.model import secrecy
+from rollout.model.phrase import Wording, say
 
 TIMEOUT_S: Final = 60.0
 """How long a command may take, as in the official library."""
@@ -68,9 +69,9 @@ class ExternalProvider:
         try:
             found = json.loads(output)
         except (ValueError, RecursionError):
-            raise self._failed("its command printed no JSON") from None
+            raise self._failed(say("its command printed no JSON")) from None
         if not isinstance(found, dict):
-            raise self._failed("its command printed no JSON object")
+            raise self._failed(say("its command printed no JSON object"))
         return self._printed(found)
 
     def _printed(self, found: dict[str, Any]) -> Printed:
@@ -79,7 +80,9 @@ class ExternalProvider:
         needed = names if found.get("mode") == "StsToken" else names[:2]
         missing = [name for name in needed if not found.get(name)]
         if missing:
-            raise self._failed(f"its command printed no {' and no '.join(missing)}")
+            raise self._failed(
+                say("its command printed no {missing}", missing=" and no ".join(missing))
+            )
         return Printed(key_id, secret, token or None)
 
     def _output(self) -> bytes:
@@ -88,24 +91,32 @@ class ExternalProvider:
             process = _start(shlex.split(self.command), self.environment)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            raise self._failed(f"its command cannot be run: {why}") from None
+            raise self._failed(say("its command cannot be run: {why}", why=why)) from None
         try:
             output, complaint = process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise self._failed(f"its command took more than {TIMEOUT_S:.0f} s") from None
+            raise self._failed(
+                say("its command took more than {seconds:.0f} s", seconds=TIMEOUT_S)
+            ) from None
         finally:
             _end(process)
         if process.returncode != 0:
             lines = complaint.decode(errors="replace").strip().splitlines()
             line = f": {secrecy.masked(lines[0])[:_LINE_LENGTH_MAX]}" if lines else ""
-            raise self._failed(f"its command ended with exit {process.returncode}{line}")
+            raise self._failed(
+                say(
+                    "its command ended with exit {exit}{line}",
+                    exit=process.returncode,
+                    line=line,
+                )
+            )
         return output
 
-    def _failed(self, why: str) -> AccessError:
+    def _failed(self, why: Wording) -> AccessError:
         return AccessError.of(
             "R0402",
-            f"{self.name} gave no keys: {why}",
-            help="run the profile's `process_command` by hand",
+            say("{name} gave no keys: {why}", name=self.name, why=why),
+            help=say("run the profile's `process_command` by hand"),
         )
 
 

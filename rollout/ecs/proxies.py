@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from rollout.errors import ConfigError
 from rollout.model.address import is_loopback
+from rollout.model.phrase import Wording, say
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 """The first one that has a value counts; the spelling in lower case is the older one."""
@@ -70,11 +71,13 @@ def _parse(variable: str, text: str) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
     except ValueError:
-        raise _refused(variable, "is not a URL") from None
+        raise _refused(variable, say("is not a URL")) from None
     if parts.scheme not in {"http", "https"}:
-        raise _refused(variable, f"has the scheme {parts.scheme}, which is not supported")
+        raise _refused(
+            variable, say("has the scheme {scheme}, which is not supported", scheme=parts.scheme)
+        )
     if not parts.hostname:
-        raise _refused(variable, "names no host")
+        raise _refused(variable, say("names no host"))
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = f"{parts.scheme}://{name}" + (f":{port}" if port else "")
     return Proxy(address, unquote(parts.username or ""), unquote(parts.password or ""))
@@ -97,11 +100,13 @@ def _matches(entry: str, host: str, port: int) -> bool:
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def _refused(variable: str, why: str) -> ConfigError:
+def _refused(variable: str, why: Wording) -> ConfigError:
     """Return the error without the value, which may hold a password."""
     return ConfigError.of(
         "R0015",
-        f"{variable} {why}",
-        help="write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or unset it; NO_PROXY "
-        "lists hosts that are reached directly",
+        say("{variable} {why}", variable=variable, why=why),
+        help=say(
+            "write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, or unset it; NO_PROXY "
+            "lists hosts that are reached directly"
+        ),
     )

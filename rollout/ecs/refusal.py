@@ -8,6 +8,7 @@ from __future__ import annotations
 from rollout.ecs import causes
 from rollout.errors import CODES, AccessError, RolloutError
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from rollout.model.phrase import say
 
 _BAD_KEYS = ("InvalidAccessKey", "SignatureDoesNotMatch", "InvalidSecurityToken", "IncompleteSign")
 _CURES = {
@@ -32,7 +33,7 @@ def explain(outcome: Refused | Unknown, action: str, where: str) -> RolloutError
         check = _grant(action) if code == "R0403" else _CURES.get(code, "")
     return AccessError.of(
         code,
-        f"{action} at {where}: {text}",
+        say("{action} at {place}: {cause}", action=action, place=where, cause=text),
         help=check or None,
         request_id=outcome.request_id or None,
     )

@@ -22,6 +22,7 @@ from rollout.ecs.cli_config import CliConfig
 from rollout.ecs.credentials import Credentials, Secret, Source
 from rollout.errors import AccessError
 from rollout.model import secrecy
+from rollout.model.phrase import Wording, say
 from rollout.model.time import MINUTE, Duration, Instant
 
 TOKEN_LIFE_MS: Duration = 10 * MINUTE
@@ -94,7 +95,9 @@ class VendorSource:
         except Exception as error:  # noqa: BLE001 - the library raises its own errors and any other
             cause, check = _cause(error)
             raise AccessError.of(
-                "R0402", f"{self.name} gave no keys: {cause}", help=check
+                "R0402",
+                say("{name} gave no keys: {cause}", name=self.name, cause=cause),
+                help=check,
             ) from None
         token = found.get_security_token()
         return Credentials(
@@ -137,14 +140,16 @@ def use_sts(endpoint: str) -> None:
         os.environ.setdefault(STS_VPC_VARIABLE, str(vpc).lower())
 
 
-def nothing_found(why: str) -> AccessError:
+def nothing_found(why: Wording) -> AccessError:
     """Return the error for an environment that names no credentials."""
     return AccessError.of(
         "R0401",
-        "no credentials were found",
+        say("no credentials were found"),
         notes=(*_SEARCHED, why),
-        help="set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
-        "`aliyun configure`, or name a profile with --profile",
+        help=say(
+            "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run "
+            "`aliyun configure`, or name a profile with --profile"
+        ),
     )
 
 

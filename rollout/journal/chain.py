@@ -16,6 +16,7 @@ from rollout.journal.record import Line, LineError
 from rollout.model import limits
 from rollout.model.event import Event
 from rollout.model.known_secrets import KnownSecrets
+from rollout.model.phrase import say
 from rollout.model.time import Instant
 
 
@@ -74,9 +75,17 @@ class Chain:
         """Return the next line, given without its line feed. LineError if it does not follow."""
         line = record.decode(raw)
         if line.seq != self.seq + 1:
-            raise LineError("R0903", f"`seq` is {line.seq}, expected {self.seq + 1}")
+            raise LineError(
+                "R0903",
+                say("`seq` is {found}, expected {expected}", found=line.seq, expected=self.seq + 1),
+            )
         if line.prev != self.head:
-            message = f"`prev` is sha256 {line.prev}, but line {self.seq} hashes to {self.head}"
+            message = say(
+                "`prev` is sha256 {prev}, but line {seq} hashes to {head}",
+                prev=line.prev,
+                seq=self.seq,
+                head=self.head,
+            )
             raise LineError("R0903", message)
         self.seq = line.seq
         self.head = hashlib.sha256(raw).hexdigest()

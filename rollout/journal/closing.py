@@ -19,6 +19,7 @@ from rollout.journal.reader import SEAL, Seal, segments
 from rollout.journal.record import LineError
 from rollout.model import limits
 from rollout.model.event import RunClosed
+from rollout.model.phrase import say
 from rollout.model.time import Instant
 
 
@@ -50,7 +51,7 @@ def _last_two(run_dir: Path, disk: Disk) -> tuple[bytes, bytes]:
             file.seek(max(0, size - _TAIL_BYTES))
             *found, rest = file.read().split(b"\n")
         if rest:
-            message = "the journal ends within a line"
+            message = say("the journal ends within a line")
             raise LineError("R0904", message)
         lines = found[-2:] + lines
         if len(lines) > 1:

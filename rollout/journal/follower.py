@@ -26,6 +26,7 @@ from rollout.journal.reader import (
 )
 from rollout.journal.record import Line, LineError
 from rollout.model.event import RunClosed
+from rollout.model.phrase import say
 
 
 class Follower:
@@ -60,7 +61,7 @@ class Follower:
                     file.seek(self._offset)
                     yield from self._lines(file, path, last=not later)
             except FileNotFoundError:
-                message = "the run directory has no journal"
+                message = say("the run directory has no journal")
                 raise IntegrityError.of("R0902", message, place=Place(str(path))) from None
             except OSError as error:
                 raise unusable(path, error) from None
@@ -101,7 +102,11 @@ class Follower:
                 self.cursor = head
                 yield line
             elif head.seq == self.cursor.seq and head != self.cursor:
-                message = f"it hashes to {head.sha256}, not to {self.cursor.sha256} as before"
+                message = say(
+                    "it hashes to {actual}, not to {expected} as before",
+                    actual=head.sha256,
+                    expected=self.cursor.sha256,
+                )
                 raise self._broken(LineError("R0903", message), path, self._number)
 
     def _broken(self, error: LineError, path: Path, number: int) -> RolloutError:

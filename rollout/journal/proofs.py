@@ -16,6 +16,7 @@ from rollout.errors import Problem, RolloutError
 from rollout.journal import rotations
 from rollout.journal.store import RunStore, StoredRun
 from rollout.model.instance import Proof, Proofs
+from rollout.model.phrase import say
 from rollout.model.plan import Plan, decode
 
 
@@ -51,7 +52,7 @@ def fold(store: RunStore) -> FoldedProofs:
             _void(proofs, list(proofs) if touched is None else touched)
             unproven |= touched or {}
             first = error.problems[0]
-            text = f"run {run.id} proves nothing: {first.message}"
+            text = say("run {run} proves nothing: {problem}", run=run.id, problem=first.what)
             warnings.append(
                 Problem(first.code, text, first.place, f"rollout audit verify {run.id}")
             )

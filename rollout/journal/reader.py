@@ -21,6 +21,7 @@ from rollout.journal.record import Line, LineError
 from rollout.model import limits
 from rollout.model import plan as planmodel
 from rollout.model.event import FORMAT_VERSION, RunStarted, TornTail
+from rollout.model.phrase import Wording, say
 
 PLAN = "plan.json"
 PREFIX = "r-"
@@ -63,7 +64,12 @@ def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.P
     if run_dir.name != run_id(expected):
         raise IntegrityError.of(
             "R0902",
-            f"the run of plan {expected} has the id {run_id(expected)}, not {run_dir.name}",
+            say(
+                "the run of plan {plan} has the id {expected}, not {found}",
+                plan=expected,
+                expected=run_id(expected),
+                found=run_dir.name,
+            ),
             place=Place(str(run_dir)),
             help=_NEVER,
         )
@@ -72,7 +78,7 @@ def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.P
             raw = file.read()
     except FileNotFoundError:
         raise IntegrityError.of(
-            "R0902", f"{PLAN} is missing", place=Place(str(path)), help=_NEVER
+            "R0902", say("{file} is missing", file=PLAN), place=Place(str(path)), help=_NEVER
         ) from None
     except OSError as error:
         raise unusable(path, error) from None
@@ -80,14 +86,18 @@ def read_plan(run_dir: Path, expected: str, *, disk: Disk = REAL) -> planmodel.P
     if actual != expected:
         raise IntegrityError.of(
             "R0901",
-            f"the plan in the run directory is {actual}, the run was started on {expected}",
+            say(
+                "the plan in the run directory is {actual}, the run was started on {expected}",
+                actual=actual,
+                expected=expected,
+            ),
             place=Place(str(path)),
             help=_NEVER,
         )
     try:
         return planmodel.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"this version cannot read the plan: {error}"
+        message = say("this version cannot read the plan: {cause}", cause=error)
         raise PlanError.of("R0321", message, place=Place(str(path))) from None
 
 
@@ -99,10 +109,12 @@ def segments(run_dir: Path, disk: Disk) -> list[str]:
         raise unusable(run_dir, error) from None
     for number, name in enumerate(names, 1):
         if name != segment_name(number):
-            message = f"{segment_name(number)} is missing, but {name} exists"
+            message = say(
+                "{missing} is missing, but {later} exists", missing=segment_name(number), later=name
+            )
             raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
     if not names:
-        message = "the run directory has no journal"
+        message = say("the run directory has no journal")
         raise IntegrityError.of("R0902", message, place=Place(str(run_dir)), help=_NEVER)
     return names
 
@@ -114,10 +126,11 @@ def segment_name(number: int) -> str:
 
 def unusable(path: Path, error: OSError) -> RolloutError:
     """Return the error for a file or directory that cannot be used."""
-    message = f"{path}: {error.strerror or error}"
-    cure = (
-        "it must be a regular file or a directory that belongs to you and that no other user can "
-        "write, with free space and no file-size limit; or use another --runs-dir"
+    message = say("{path}: {cause}", path=path, cause=error.strerror or error)
+    cure = say(
+        "it must be a regular file or a directory that belongs to you and that no other "
+        "user can write, with free space and no file-size limit; or use another "
+        "--runs-dir"
     )
     return StorageError.of("R0802", message, place=Place(str(path)), help=cure)
 
@@ -166,8 +179,13 @@ class Reader:
             except OSError as error:
                 raise unusable(self.path, error) from None
         if seal is not None and not self.sealed_at:
-            message = f"the journal was closed at line {seal.seq} and now ends at {self.chain.seq}"
-            self._refuse("R0903", f"{message}: lines were removed", self.place)
+            message = say(
+                "the journal was closed at line {closed} and now ends at {last}: lines were "
+                "removed",
+                closed=seal.seq,
+                last=self.chain.seq,
+            )
+            self._refuse("R0903", message, self.place)
         self.done = True
 
     def _lines(self, file: BinaryIO, seal: Seal | None, *, last: bool) -> Iterator[Line]:
@@ -197,12 +215,20 @@ class Reader:
     def _begin(self, line: Line) -> None:
         first = line.body[0] if line.body else None
         if not isinstance(first, RunStarted):
-            self._refuse("R0902", "the journal does not begin with RunStarted", self.place)
+            self._refuse("R0902", say("the journal does not begin with RunStarted"), self.place)
         elif first.format_version != FORMAT_VERSION:
-            message = f"the journal has format {first.format_version}"
-            self._refuse("R0904", f"{message}; this version reads {FORMAT_VERSION}", self.place)
+            message = say(
+                "the journal has format {found}; this version reads {ours}",
+                found=first.format_version,
+                ours=FORMAT_VERSION,
+            )
+            self._refuse("R0904", message, self.place)
         elif first.run != self.run_dir.name:
-            message = f"the journal is of run {first.run}, the directory is {self.run_dir.name}"
+            message = say(
+                "the journal is of run {run}, the directory is {folder}",
+                run=first.run,
+                folder=self.run_dir.name,
+            )
             self._refuse("R0902", message, self.place)
         else:
             self.started = first
@@ -217,19 +243,22 @@ class Reader:
         except OSError as error:
             raise unusable(path, error) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._refuse("R0903", "the journal's seal cannot be read", Place(str(path)))
+            self._refuse("R0903", say("the journal's seal cannot be read"), Place(str(path)))
             return None
 
     def _compare(self, seal: Seal) -> None:
         if self.chain.head != seal.sha256:
-            message = (
-                f"line {seal.seq} hashes to {self.chain.head}, the journal was closed with "
-                f"{seal.sha256}: it was changed after writing"
+            message = say(
+                "line {line} hashes to {actual}, the journal was closed with {expected}: it was "
+                "changed after writing",
+                line=seal.seq,
+                actual=self.chain.head,
+                expected=seal.sha256,
             )
             self._refuse("R0903", message, self.place)
         self.sealed_at = seal.seq
 
-    def _refuse(self, code: str, message: str, place: Place) -> None:
+    def _refuse(self, code: str, message: Wording, place: Place) -> None:
         raise IntegrityError.of(code, message, place=place, help=_NEVER)
 
 
@@ -237,7 +266,9 @@ def whole(raw: bytes) -> bytes:
     """Return a line without its line feed. LineError, torn, if it has none or is too long."""
     if not raw.endswith(b"\n"):
         long = len(raw) > limits.LINE_BYTES_MAX
-        reason = "longer than the maximum of a line" if long else "no line feed at its end"
+        reason = (
+            say("longer than the maximum of a line") if long else say("no line feed at its end")
+        )
         raise LineError("R0904", reason, torn=True)
     return raw[:-1]
 
@@ -256,14 +287,16 @@ def torn_end(raw: bytes, file: BinaryIO) -> bytes | None:
 
 def broken_line(error: LineError, place: Place, seq: int) -> RolloutError:
     """Return the error for a line that does not follow the lines before it, or cannot be read."""
-    breaks = " breaks the hash chain" if error.code == "R0903" else ""
-    message = f"line {place.line} (seq {seq}){breaks}: {error}"
+    line = say("line {line} (seq {seq})", line=place.line, seq=seq)
+    message = say("{line}: {cause}", line=line, cause=error.args[0])
+    if error.code == "R0903":
+        message = say("{line} breaks the hash chain: {cause}", line=line, cause=error.args[0])
     return IntegrityError.of(error.code, message, place=place, help=_NEVER)
 
 
 READ_BYTES_MAX = limits.LINE_BYTES_MAX + 1
 """The most bytes that are read for one line, its line feed included."""
-_NEVER = (
+_NEVER = say(
     "nothing was repaired; restore the run directory from a copy, or move it out of the runs "
     "directory and plan again"
 )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from rollout.model.event import AnyEvent, Event
+from rollout.model.phrase import Wording, say
 from rollout.model.time import Instant
 
 
@@ -26,7 +27,7 @@ class Line(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 class LineError(ValueError):
     """A line that is invalid. `torn`: a crash may have left it."""
 
-    def __init__(self, code: str, message: str, *, torn: bool = False) -> None:
+    def __init__(self, code: str, message: Wording, *, torn: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.torn = torn
@@ -40,7 +41,9 @@ def decode(raw: bytes) -> Line:
         try:
             document = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as unreadable:
-            raise LineError("R0904", f"not JSON: {unreadable}", torn=True) from None
+            raise LineError(
+                "R0904", say("not JSON: {cause}", cause=unreadable), torn=True
+            ) from None
         raise LineError("R0904", _stranger(document) or str(error)) from None
 
 

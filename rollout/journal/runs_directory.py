@@ -12,6 +12,7 @@ from pathlib import Path
 from rollout.errors import ConfigError, Place, Problem, StorageError
 from rollout.journal.disk import OTHERS_WRITE, make_private
 from rollout.journal.reader import unusable
+from rollout.model.phrase import say
 
 NETWORK = frozenset({
     "9p", "afs", "afpfs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs",
@@ -33,9 +34,9 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     if runs_dir.is_symlink():
         raise StorageError.of(
             "R0802",
-            f"{runs_dir} is a symbolic link",
+            say("{folder} is a symbolic link", folder=runs_dir),
             place=_at(runs_dir),
-            help=f"name the directory itself: --runs-dir {runs_dir.resolve()}",
+            help=say("name the directory itself: --runs-dir {target}", target=runs_dir.resolve()),
         )
     try:
         make_private(runs_dir)
@@ -43,23 +44,36 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
     except OSError as error:
         raise unusable(runs_dir, error) from None
     if figures.st_uid != os.geteuid():
-        message = f"{runs_dir} belongs to another user"
+        message = say("{folder} belongs to another user", folder=runs_dir)
         raise StorageError.of("R0802", message, place=_at(runs_dir), help=_ANOTHER)
     if not os.access(runs_dir, os.W_OK | os.X_OK):
-        message = f"{runs_dir} may not be written"
+        message = say("{folder} may not be written", folder=runs_dir)
         raise StorageError.of("R0802", message, place=_at(runs_dir), help=_ANOTHER)
     if figures.st_mode & OTHERS_WRITE:
         raise ConfigError.of(
             "R0011",
-            f"other users may write {runs_dir} (mode {stat.S_IMODE(figures.st_mode):04o})",
+            say(
+                "other users may write {folder} (mode {mode:04o})",
+                folder=runs_dir,
+                mode=stat.S_IMODE(figures.st_mode),
+            ),
             place=_at(runs_dir),
-            help=f"use `chmod 700 {runs_dir}`, or --runs-dir with another directory; in Kubernetes "
-            "set `fsGroupChangePolicy: OnRootMismatch`",
+            help=say(
+                "use `chmod 700 {folder}`, or --runs-dir with another directory; in Kubernetes "
+                "set `fsGroupChangePolicy: OnRootMismatch`",
+                folder=runs_dir,
+            ),
         )
     warnings = _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
     if figures.st_mode & _OTHERS_READ:
-        text = f"other users may read {runs_dir} (mode {stat.S_IMODE(figures.st_mode):04o})"
-        warnings.append(Problem("R0011", text, _at(runs_dir), f"use `chmod 700 {runs_dir}`"))
+        text = say(
+            "other users may read {folder} (mode {mode:04o})",
+            folder=runs_dir,
+            mode=stat.S_IMODE(figures.st_mode),
+        )
+        warnings.append(
+            Problem("R0011", text, _at(runs_dir), say("use `chmod 700 {folder}`", folder=runs_dir))
+        )
     return warnings
 
 
@@ -93,13 +107,23 @@ def _check_kind(runs_dir: Path, kind: str, *, allow_unsafe_fs: bool) -> list[Pro
     if _is_unsafe(kind) and not allow_unsafe_fs:
         raise ConfigError.of(
             "R0011",
-            f"{runs_dir} is on {kind}: locks and syncs are not reliable on this file system",
+            say(
+                "{folder} is on {kind}: locks and syncs are not reliable on this file system",
+                folder=runs_dir,
+                kind=kind,
+            ),
             place=_at(runs_dir),
-            help="use --runs-dir on a local disk; --allow-unsafe-fs if only one machine uses it",
+            help=say(
+                "use --runs-dir on a local disk; --allow-unsafe-fs if only one machine uses it"
+            ),
         )
     if kind in MEMORY:
-        text = f"{runs_dir} is on {kind}: the journal is lost when the machine stops"
-        return [Problem("R0011", text, _at(runs_dir), "use --runs-dir on a disk")]
+        text = say(
+            "{folder} is on {kind}: the journal is lost when the machine stops",
+            folder=runs_dir,
+            kind=kind,
+        )
+        return [Problem("R0011", text, _at(runs_dir), say("use --runs-dir on a disk"))]
     return []
 
 
@@ -117,7 +141,7 @@ def _at(path: Path) -> Place:
     return Place(str(path))
 
 
-_ANOTHER = (
+_ANOTHER = say(
     "name another one with --runs-dir, or change owner and mode of this one with chown and chmod"
 )
 _OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO

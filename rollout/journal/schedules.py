@@ -15,6 +15,7 @@ import msgspec
 from rollout.errors import IntegrityError, Place
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.reader import unusable
+from rollout.model.phrase import Wording, say
 from rollout.model.schedule_event import ScheduleEntry
 
 FOLDER = "schedules"
@@ -80,7 +81,7 @@ class DirectorySchedules:
     def _entry(self, folder: Path, number: int, file: str) -> ScheduleEntry:
         path = folder / file
         if file != f"{number:08d}.json":
-            raise _damaged(path, f"entry {number} is missing")
+            raise _damaged(path, say("entry {number} is missing", number=number))
         try:
             with self._disk.read(path) as opened:
                 return _DECODER.decode(opened.read(BYTES_MAX))
@@ -90,11 +91,13 @@ class DirectorySchedules:
             raise _damaged(path, str(error)) from None
 
 
-def _damaged(path: Path, why: str) -> IntegrityError:
+def _damaged(path: Path, why: Wording) -> IntegrityError:
     return IntegrityError.of(
         "R0634",
-        f"the journal of the schedule is damaged: {why}",
+        say("the journal of the schedule is damaged: {why}", why=why),
         place=Place(str(path)),
-        help="restore the file from a backup, or move the directory away and add the schedule "
-        "again; check `rollout history` first, because ticks that fired are forgotten",
+        help=say(
+            "restore the file from a backup, or move the directory away and add the schedule "
+            "again; check `rollout history` first, because ticks that fired are forgotten"
+        ),
     )

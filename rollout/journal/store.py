@@ -18,6 +18,7 @@ from rollout.journal.inbox import SentCommand
 from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
 from rollout.model.event import Leased, OperatorCommand, RunStarted
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 from rollout.model.schedule_event import ScheduleEntry
 from rollout.model.site import Site
@@ -181,7 +182,11 @@ def find(store: RunStore, text: str | None) -> StoredRun:
     """
     runs = store.runs()
     if not runs:
-        raise UsageError.of("R0003", f"there are no runs in {store}", help="rollout apply PLAN")
+        raise UsageError.of(
+            "R0003",
+            say("there are no runs in {folder}", folder=store),
+            help="rollout apply PLAN",
+        )
     if text is None:
         return runs[-1]
     found = [run for run in runs if run.id.startswith(text)]
@@ -190,5 +195,17 @@ def find(store: RunStore, text: str | None) -> StoredRun:
         return (exact or found)[0]
     if found:
         names = ", ".join(run.id for run in found[:5])
-        raise UsageError.of("R0003", f"{text} is a prefix of {len(found)} runs: {names}")
-    raise UsageError.of("R0003", f"no run in {store} begins with {text}", help="rollout history")
+        raise UsageError.of(
+            "R0003",
+            say(
+                "{text} is a prefix of {count} runs: {names}",
+                text=text,
+                count=len(found),
+                names=names,
+            ),
+        )
+    raise UsageError.of(
+        "R0003",
+        say("no run in {folder} begins with {text}", folder=store, text=text),
+        help="rollout history",
+    )

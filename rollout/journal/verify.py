@@ -16,6 +16,7 @@ from rollout.journal.recheck.rules import Rules
 from rollout.journal.store import StoredRun
 from rollout.model import limits
 from rollout.model.event import TornTail
+from rollout.model.phrase import say
 
 
 class GroupPeak(msgspec.Struct, frozen=True):
@@ -110,13 +111,17 @@ class _Case:
                 for text in self.rules.take(event):
                     self._broken(f"{line.seq}-{number}: {text}")
         if self.head is not None and self.reader.head.seq < self.head.seq:
-            message = f"the journal ends at line {self.reader.head.seq}, before that of --head"
-            self.add(Problem("R0907", f"{message} ({self.head.seq})", self.reader.place))
+            message = say(
+                "the journal ends at line {last}, before that of --head ({expected})",
+                last=self.reader.head.seq,
+                expected=self.head.seq,
+            )
+            self.add(Problem("R0907", message, self.reader.place))
         if self.reader.head.seq == 0:
-            message = "the journal has no complete line: the run did not start"
+            message = say("the journal has no complete line: the run did not start")
             self.add(Problem("R0902", message, self.reader.place))
         if self.reader.torn is not None and self.rules is not None and self.rules.closed:
-            message = "there is data after the line that closed the run"
+            message = say("there is data after the line that closed the run")
             self.add(Problem("R0904", message, self.reader.place))
 
     def add(self, problem: Problem) -> None:
@@ -166,7 +171,12 @@ class _Case:
         """Compare this line with `head` if it has its number."""
         found = self.reader.head
         if self.head is not None and self.head.seq == seq and self.head != found:
-            message = f"line {seq} hashes to {found.sha256}, --head says {self.head.sha256}"
+            message = say(
+                "line {line} hashes to {actual}, --head says {expected}",
+                line=seq,
+                actual=found.sha256,
+                expected=self.head.sha256,
+            )
             self.add(Problem("R0907", message, self.reader.place))
 
     def _last_line(self) -> LastLine:

@@ -26,6 +26,7 @@ from rollout.journal.reader import PLAN, SEAL, Reader, Seal, read, segment_name,
 from rollout.model import limits
 from rollout.model.event import AnyEvent
 from rollout.model.known_secrets import KnownSecrets
+from rollout.model.phrase import say
 from rollout.model.time import Instant
 
 __all__ = ["RunJournal", "create", "read", "reopen"]
@@ -264,7 +265,7 @@ class RunJournal:
             if now is None or now.size != found or later is not None:
                 raise ConflictError.of(
                     "R0603",
-                    "another process wrote the journal while it was read",
+                    say("another process wrote the journal while it was read"),
                     place=Place(str(path)),
                     help=f"rollout status {self.run_dir.name}",
                 )
@@ -305,10 +306,12 @@ class RunJournal:
         if reason:
             self._error = IntegrityError.of(
                 "R0906",
-                f"the run no longer belongs to this process: {reason}",
+                say("the run no longer belongs to this process: {reason}", reason=reason),
                 place=Place(str(self.run_dir)),
-                help="nothing more was sent or written. Make sure that only one copy of the runs "
-                "directory is in use and that no other process drives the run, then resume it",
+                help=say(
+                    "nothing more was sent or written. Make sure that only one copy of the runs "
+                    "directory is in use and that no other process drives the run, then resume it"
+                ),
             )
             raise self._error
 
@@ -359,9 +362,11 @@ class RunJournal:
     def _poison(self, error: OSError) -> RolloutError:
         self._error = StorageError.of(
             "R0801",
-            f"the journal cannot be written: {error.strerror or error}",
+            say("the journal cannot be written: {cause}", cause=error.strerror or error),
             place=Place(str(self.run_dir / segment_name(self._segment))),
-            help="nothing new was started; free disk space or repair the disk, then resume the run",
+            help=say(
+                "nothing new was started; free disk space or repair the disk, then resume the run"
+            ),
         )
         return self._error
 
@@ -377,11 +382,11 @@ def _begin_again(run_dir: Path, plan_bytes: bytes, disk: Disk) -> RunJournal:
     """Reopen the directory of a run without a first line. ConflictError R0602 if it has one."""
     reader = read(run_dir, disk=disk)
     for _ in reader:
-        message = f"this plan was already applied, in run {run_dir.name}"
+        message = say("this plan was already applied, in run {run}", run=run_dir.name)
         raise ConflictError.of("R0602", message, help=f"rollout resume {run_dir.name}")
     with disk.read(run_dir / PLAN) as file:
         if file.read() != plan_bytes:
-            message = "the plan in the run directory is another one"
+            message = say("the plan in the run directory is another one")
             raise IntegrityError.of("R0901", message, place=Place(str(run_dir / PLAN)))
     return reopen(reader)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rollout.errors import Problem
 from rollout.model import limits
 from rollout.model.gate import AnyGate, ExecGate, GateAnswer, GateReply, HttpGate, PrometheusGate
+from rollout.model.phrase import say
 from rollout.model.printable import escaped
 from rollout.model.text import cut
 from rollout.probes import exec_gate, http_gate, prometheus_gate, references
@@ -38,16 +39,26 @@ class GateProbes:
         """Yield why a question cannot be asked from this machine: R0343, asking nothing."""
         if isinstance(gate, ExecGate):
             if not exec_gate.is_program(gate.argv[0], self.environment):
-                hint = "install it on this machine, or correct `exec` in the spec and plan again"
-                yield Problem("R0343", f"{gate.argv[0]} is not a program", cure=hint)
+                hint = say(
+                    "install it on this machine, or correct `exec` in the spec and plan again"
+                )
+                yield Problem(
+                    "R0343", say("{program} is not a program", program=gate.argv[0]), cure=hint
+                )
             for name in gate.env:
                 if not self.environment.get(name):
-                    yield Problem("R0343", f"the variable {name} is not set", cure=f"set {name}")
+                    yield Problem(
+                        "R0343",
+                        say("the variable {name} is not set", name=name),
+                        cure=say("set {name}", name=name),
+                    )
             return
         try:
             self._headers(gate)
         except UnreadableSecret as error:
-            yield Problem("R0343", str(error), cure="set it before the run is started or resumed")
+            yield Problem(
+                "R0343", str(error), cure=say("set it before the run is started or resumed")
+            )
 
     async def _ask(self, gate: AnyGate) -> GateReply:
         match gate:

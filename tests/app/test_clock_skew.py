@@ -54,7 +54,7 @@ def test_a_minute_is_no_difference(ahead: Duration) -> None:
 )
 def test_the_warning_has_both_times(ahead: Duration, words: str) -> None:
     """It has the difference, its direction, and the time of both clocks."""
-    warning = clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False)
+    warning = str(clock_skew.check(ClockSkew(NOW, NOW + ahead), allowed=False))
 
     assert words in warning
     assert warning.count("T") >= 2 and " here, " in warning and " there" in warning

@@ -64,7 +64,7 @@ async def test_a_healthy_project_has_no_problem(project: Path) -> None:
         *("credentials", "clock", "inventory", "key pair", "restart permission"),
         *("attach permission", "safety policy"),
     }
-    assert {one.text for one in of(checks, "restart permission")} >= {
+    assert {str(one.text) for one in of(checks, "restart permission")} >= {
         "cn-hangzhou: RebootInstance is permitted",
         "cn-shanghai: RebootInstance is permitted",
     }
@@ -84,7 +84,7 @@ async def test_a_denied_restart_is_one_problem(project: Path) -> None:
 
     (bad,) = [one for one in checks if one.state is CheckState.PROBLEM]
     assert (bad.name, bad.code, bad.exit) == ("restart permission", "R0403", Exit.DENIED)
-    assert "RebootInstance" in bad.text and bad.fix
+    assert "RebootInstance" in str(bad.text) and bad.fix
     assert checking.exit_of(checks) is Exit.DENIED
 
 
@@ -100,7 +100,7 @@ async def test_key_pairs_are_compared_in_each_region(project: Path) -> None:
 
     wrong, right = of(checks, "key pair")
     assert (wrong.state, wrong.code) == (CheckState.PROBLEM, "R0314")
-    assert right.state is CheckState.OK and "fingerprint" in right.text
+    assert right.state is CheckState.OK and "fingerprint" in str(right.text)
 
 
 @pytest.mark.asyncio

@@ -269,7 +269,9 @@ async def test_doctor_lists_the_rules_about_rotations(monkeypatch: pytest.Monkey
 
     async def findings() -> list[tuple[CheckState, str, str]]:
         checks = await doctor.examine(Session(), environment=environment)
-        return [(one.state, one.text, one.code) for one in checks if one.name == "safety policy"]
+        return [
+            (one.state, str(one.text), one.code) for one in checks if one.name == "safety policy"
+        ]
 
     found = await findings()
     assert [state for state, _, _ in found] == [CheckState.WARNING] * 3

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.app.plan import PlanResult
@@ -82,15 +83,17 @@ def apply(
     )
     if target.suffix in (".yaml", ".yml"):
         if digest is not None:
-            raise UsageError.of("R0002", "--digest is for a plan file, this is a spec")
+            raise UsageError.of("R0002", say("--digest is for a plan file, this is a spec"))
         allow = Allow(allow_empty, allow_partial, allow_unknown_region)
         review = partial(_review, terminal, confirm, restart_again)
         looser = Overriding.of(override, reason)
         ended = eventloop.run(execute.plan_and_apply, target, made, review, allow, looser)
     else:
         if override or reason:
-            help_text = "pass it to `rollout plan`, which records it in the plan"
-            raise UsageError.of("R0002", "--override is for a spec, this is a plan", help=help_text)
+            help_text = say("pass it to `rollout plan`, which records it in the plan")
+            raise UsageError.of(
+                "R0002", say("--override is for a spec, this is a plan"), help=help_text
+            )
         saved = plan_file.load_plan(target, digest)
         rules = safety_rules.check_plan(saved.plan)
         confirmation.confirm_file(terminal, saved.plan, rules, confirm)

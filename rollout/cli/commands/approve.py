@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rollout.cli.options import OUTPUT, Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import Wording, say
 
 if TYPE_CHECKING:
     from rollout.app.approvals import NewApproval
@@ -52,8 +53,8 @@ def approve(
     terminal = Terminal.of(common)
     if new_key is not None:
         if plan is not None or key is not None or out is None:
-            cure = "rollout approve --new-key NAME --out FILE"
-            raise UsageError.of("R0002", "--new-key takes --out and no plan", help=cure)
+            cure: Wording = "rollout approve --new-key NAME --out FILE"
+            raise UsageError.of("R0002", say("--new-key takes --out and no plan"), help=cure)
         verifier, public = approvals.new_key(new_key, out)
         terminal.show(
             render.as_json(approval.key_data(verifier, out, public))
@@ -62,8 +63,8 @@ def approve(
         )
         return Exit.DONE
     if plan is None or key is None or out is not None:
-        cure = "rollout approve PLAN --key FILE; --new-key NAME --out FILE creates a key"
-        raise UsageError.of("R0002", "name a plan and a private key", help=cure)
+        cure = say("rollout approve PLAN --key FILE; --new-key NAME --out FILE creates a key")
+        raise UsageError.of("R0002", say("name a plan and a private key"), help=cure)
     made: NewApproval = approvals.approve(plan, key, comment, digest)
     terminal.show(
         render.as_json(approval.data(made)) if output == "json" else approval.text(made, plan)

@@ -11,6 +11,7 @@ from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 
 def show(
@@ -97,7 +98,7 @@ def _explain(terminal: Terminal, reason: str, instance: str) -> None:
     if not reason:
         raise UsageError.of(
             "R0003",
-            f"{instance} is not in the run's inventory",
-            help="rollout audit show without --instance shows the whole run",
+            say("{instance} is not in the run's inventory", instance=instance),
+            help=say("rollout audit show without --instance shows the whole run"),
         )
     terminal.show(reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 SIZE_MIN = 30
 """Fewer instances leave nothing to kill half-way."""
@@ -30,7 +31,9 @@ def demo(
     from rollout.cli.demo import Demo
 
     if size < SIZE_MIN:
-        raise UsageError.of("R0001", f"--size {size}: at least {SIZE_MIN}")
+        raise UsageError.of(
+            "R0001", say("--size {size}: at least {least}", size=size, least=SIZE_MIN)
+        )
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     folder = (common.runs_dir / "demo" / stamp).absolute()
     findings = Demo(Terminal.of(common), folder, size, seed).run()

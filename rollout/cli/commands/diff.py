@@ -10,6 +10,7 @@ from rollout.cli.options import CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 
 def diff(
@@ -41,7 +42,11 @@ def diff(
     from rollout.cli.views import diff as views
 
     if (after is None) != live:
-        text = "name a second plan, or use --live" if after is None else "--live takes one plan"
+        text = (
+            say("name a second plan, or use --live")
+            if after is None
+            else say("--live takes one plan")
+        )
         raise UsageError.of("R0002", text, help="rollout diff PLAN --live")
     terminal = Terminal.of(common)
     if after is None:

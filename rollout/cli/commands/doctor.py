@@ -14,6 +14,7 @@ from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, Problem, UsageError
+from rollout.model.phrase import say
 
 
 def doctor(
@@ -51,7 +52,7 @@ def doctor(
         _show_policy(terminal, policy, for_, form)
         return Exit.DONE
     if for_ is not None:
-        raise UsageError.of("R0002", "--for is for --policy", help="add --policy apply")
+        raise UsageError.of("R0002", say("--for is for --policy"), help=say("add --policy apply"))
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)
     found = eventloop.run(partial(examine, made, spec))
     rows = checkup.rows(found)
@@ -82,5 +83,8 @@ def _show_policy(
     )
     output.show(terminal, form, result)
     if policies.is_too_long(made):
-        text = f"the policy has more than {policies.CHARACTERS_MAX:,} characters, RAM's limit"
+        text = say(
+            "the policy has more than {most:,} characters, RAM's limit",
+            most=policies.CHARACTERS_MAX,
+        )
         terminal.warn(Problem("R0416", text))

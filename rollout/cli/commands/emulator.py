@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rollout.cli.options import Common, duration
 from rollout.cli.terminal import Terminal
 from rollout.errors import ConfigError, Exit, UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -58,9 +59,11 @@ def emulator(
     import anyio
 
     if size is not None and fleet is not None:
-        raise UsageError.of("R0002", "--size and --fleet contradict each other")
+        raise UsageError.of("R0002", say("--size and --fleet contradict each other"))
     if size is not None and size < 0:
-        raise UsageError.of("R0001", f"--size {size}: a fleet has 0 instances or more")
+        raise UsageError.of(
+            "R0001", say("--size {size}: a fleet has 0 instances or more", size=size)
+        )
     host, port = _address(listen)
     boot_time_ms = duration(boot_time, "--boot-time", milliseconds=True)
     cloud = _cloud(600 if size is None else size, fleet, seed, edition, boot_time_ms, faults)
@@ -73,7 +76,11 @@ def emulator(
 def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65_535:
-        raise UsageError.of("R0001", f"--listen {listen}: not HOST:PORT", help="127.0.0.1:8473")
+        raise UsageError.of(
+            "R0001",
+            say("--listen {listen}: not HOST:PORT", listen=listen),
+            help="127.0.0.1:8473",
+        )
     return host.strip("[]"), int(port)
 
 
@@ -123,14 +130,19 @@ async def _serve(
                 async for _ in signals:
                     return
     except ValueError as error:
-        message = f"--listen {host}:{port}: {error}"
-        cure = "use 127.0.0.1: the emulator has no access control"
+        message = say("--listen {host}:{port}: {cause}", host=host, port=port, cause=error)
+        cure = say("use 127.0.0.1: the emulator has no access control")
         raise UsageError.of("R0001", message, help=cure) from None
     except OSError as error:
         raise ConfigError.of(
             "R0010",
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
-            help="choose another port; port 0 selects a free one",
+            say(
+                "cannot listen on {host}:{port}: {cause}",
+                host=host,
+                port=port,
+                cause=os.strerror(error.errno or 0),
+            ),
+            help=say("choose another port; port 0 selects a free one"),
         ) from None
 
 
@@ -138,6 +150,6 @@ def _guests(cloud: Cloud, host: str, seed: int, port: int) -> AbstractAsyncConte
     try:
         from rollout.emulator.guest import ssh
     except ModuleNotFoundError:
-        message = "--ssh needs the extra `ssh`, which is not installed"
+        message = say("--ssh needs the extra `ssh`, which is not installed")
         raise ConfigError.of("R0012", message, help="pip install 'ecs-rollout[ssh]'") from None
     return ssh.serve(cloud, host, port, seed=seed)

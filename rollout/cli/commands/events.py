@@ -11,6 +11,7 @@ from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.app.events import CloudEvent
@@ -45,7 +46,7 @@ def events(
     from rollout.app import runs
 
     if after < 0:
-        raise UsageError.of("R0001", f"--after {after}: write 0 or a line number")
+        raise UsageError.of("R0001", say("--after {after}: write 0 or a line number", after=after))
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
     if follow:

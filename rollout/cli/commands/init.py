@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import ConfirmationError
+from rollout.model.phrase import say
 
 
 def init(
@@ -67,6 +68,6 @@ def _answer(terminal: Terminal, question: str, option: str) -> str:
     """Return the answer of the user. Errors: ConfirmationError R0026 without a terminal."""
     answer = terminal.prompt(question) if terminal.interactive else ""
     if not answer:
-        message = f"an answer is missing: {question.rstrip(':').lower()}"
-        raise ConfirmationError.of("R0026", message, help=f"add {option}")
+        message = say("an answer is missing: {question}", question=question.rstrip(":").lower())
+        raise ConfirmationError.of("R0026", message, help=say("add {option}", option=option))
     return answer

@@ -9,6 +9,7 @@ from rollout.cli.options import OUTPUT, Common, duration
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 
 def rehearse(
@@ -55,7 +56,7 @@ def rehearse(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:
-        out_file.check(out, "page")
+        out_file.check(out, say("page"))
     saved = plan_file.load_plan(plan, digest)
     made, made_digest = saved.plan, saved.digest
     preflight.check_rules(made)
@@ -65,7 +66,7 @@ def rehearse(
     with RehearsalProgress(terminal) as progress:
         rehearsed = rehearsing.rehearse(made, given, common.runs_dir, progress.show)
     if out is not None:
-        out_file.write(out, page.page(made, made_digest, rehearsed).encode(), "page")
+        out_file.write(out, page.page(made, made_digest, rehearsed).encode(), say("page"))
     if output == "json":
         terminal.show(render.as_json(forecast.data(made, made_digest, rehearsed)))
     else:
@@ -75,7 +76,9 @@ def rehearse(
 
 def _positive(number: int | None, option: str) -> int | None:
     if number is not None and number < 1:
-        raise UsageError.of("R0001", f"{option} {number}: at least 1")
+        raise UsageError.of(
+            "R0001", say("{option} {number}: at least 1", option=option, number=number)
+        )
     return number
 
 

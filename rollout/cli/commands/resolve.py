@@ -5,6 +5,7 @@ from __future__ import annotations
 from rollout.cli.options import Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 EFFECT = {
     "restarted": "counts as restarted, unverified; its permit is returned",
@@ -58,7 +59,7 @@ def resolve(
     if len(chosen) != 1 or not reason.strip():
         raise UsageError.of(
             "R0002",
-            "state one of --restarted, --untouched and --abandon, and a --reason",
+            say("state one of --restarted, --untouched and --abandon, and a --reason"),
             help="rollout resolve RUN --instance i-… --restarted --reason TEXT",
         )
     terminal = Terminal.of(common)

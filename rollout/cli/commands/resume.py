@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 
 def resume(
@@ -49,7 +50,7 @@ def resume(
 
     if (run is None) is not last:
         raise UsageError.of(
-            "R0002", "name a run, or pass --last", help="rollout history lists them"
+            "R0002", say("name a run, or pass --last"), help=say("rollout history lists them")
         )
     terminal = Terminal.of(common)
     made = session.make(

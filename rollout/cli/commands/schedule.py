@@ -11,6 +11,7 @@ from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.app.schedules import ListedSchedule
@@ -114,7 +115,7 @@ def next(  # noqa: A001 - the name of the command
     from rollout.cli.views import schedules as views
 
     if not 0 < count <= 1_000:
-        raise UsageError.of("R0001", f"--count {count}: write 1 to 1000")
+        raise UsageError.of("R0001", say("--count {count}: write 1 to 1000", count=count))
     terminal = Terminal.of(common)
     found = views.times(schedules.upcoming(name, session.make(terminal, common), count))
     result = Shown(
@@ -256,8 +257,10 @@ def _instant(option: str, text: str) -> Instant:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        cure = "write a time with its offset, such as 2027-01-20T01:30:00Z"
-        raise UsageError.of("R0001", f"{option} {text}: not a time", help=cure)
+        cure = say("write a time with its offset, such as 2027-01-20T01:30:00Z")
+        raise UsageError.of(
+            "R0001", say("{option} {text}: not a time", option=option, text=text), help=cure
+        )
     return int(found.timestamp() * 1000)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from rollout.cli.options import CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 
 def serve(
@@ -32,7 +33,7 @@ def serve(
     from rollout.cli import eventloop, session
 
     if not scheduler:
-        text = "this version serves only schedules"
+        text = say("this version serves only schedules")
         raise UsageError.of("R0001", text, help="rollout serve --scheduler")
     terminal = Terminal.of(common)
     make = partial(session.make, terminal, common, cloud, unsafe_fs=allow_unsafe_fs)

@@ -12,6 +12,7 @@ from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.app.show import Life
@@ -42,8 +43,8 @@ def show(
     """
     given = [instance is not None, wave is not None, exclusions]
     if sum(given) > 1:
-        text = "--instance, --wave and --exclusions cannot be combined"
-        raise UsageError.of("R0001", text, help="give one of them")
+        text = say("--instance, --wave and --exclusions cannot be combined")
+        raise UsageError.of("R0001", text, help=say("give one of them"))
     terminal = Terminal.of(common)
     narrowed = Part(instance, wave, exclusions)
     if Path(target).is_file():
@@ -84,7 +85,11 @@ def _of_plan(terminal: Terminal, path: Path, part: Part) -> Shown:
     ]
     if not rows and not part.exclusions:
         wanted = part.instance or f"wave {part.wave}"
-        raise UsageError.of("R0524", f"{wanted} is not in the plan", help=f"rollout show {path}")
+        raise UsageError.of(
+            "R0524",
+            say("{wanted} is not in the plan", wanted=wanted),
+            help=f"rollout show {path}",
+        )
     return _of_rows(terminal, rows)
 
 

@@ -9,6 +9,7 @@ from rollout.cli.options import Common, Flag, duration
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.app.runs import RunFacts
@@ -43,7 +44,7 @@ def status(
 
     terminal = Terminal.of(common)
     if timeout is not None and not watch:
-        raise UsageError.of("R0002", "--timeout needs --watch", help="add --watch")
+        raise UsageError.of("R0002", say("--timeout needs --watch"), help=say("add --watch"))
     found = runs.find(common.runs_dir, run)
     if watch:
         from rollout.cli import watching

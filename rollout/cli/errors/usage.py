@@ -8,6 +8,7 @@ import cyclopts
 from cyclopts import CycloptsError
 
 from rollout.errors import ConfigError, RolloutError, UsageError
+from rollout.model.phrase import Phrase, Wording, say
 
 _SUGGESTION = re.compile(r" Did you mean (.+?)\?")
 _AVAILABLE = re.compile(r" Available commands: .*")
@@ -16,18 +17,21 @@ _CHOICES = re.compile(r" Choose from: (.+?)\.$")
 _ELSEWHERE = (
     (
         ("--dry-run", "--check"),
-        "`rollout plan` changes nothing, and `rollout rehearse PLAN` simulates a plan",
+        say("`rollout plan` changes nothing, and `rollout rehearse PLAN` simulates a plan"),
     ),
     (
         ("--yes", "-y", "--auto-approve"),
-        "apply a plan file that was reviewed, or name the spec with --confirm",
+        say("apply a plan file that was reviewed, or name the spec with --confirm"),
     ),
-    (("--watch", "-w"), "`rollout status --watch` waits while a process drives the run"),
+    (
+        ("--watch", "-w"),
+        say("`rollout status --watch` waits while a process drives the run"),
+    ),
     (
         ("--limit", "--exclude", "--target"),
-        "create a narrowed plan with `rollout plan SPEC --limit PATTERN --out FILE`",
+        say("create a narrowed plan with `rollout plan SPEC --limit PATTERN --out FILE`"),
     ),
-    (("--region",), "name the regions in the spec, under `inventory`"),
+    (("--region",), say("name the regions in the spec, under `inventory`")),
 )
 """Options of other tools, and the equivalents of this program."""
 
@@ -36,10 +40,10 @@ def explain(error: CycloptsError) -> RolloutError:
     """Return a UsageError (exit 64), or a ConfigError (78) if the value is from the environment."""
     error.verbose = False
     said = str(error).replace('"', "`")
-    message = said
+    bare = said
     for pattern in (_AVAILABLE, _SUGGESTION, _CHOICES):
-        message = pattern.sub("", message)
-    message = _message(error, message)
+        bare = pattern.sub("", bare)
+    message = _message(error, bare)
     help_text = _help(error, said)
     token = _token(error)
     match "cli" if token is None else token.source:
@@ -51,13 +55,13 @@ def explain(error: CycloptsError) -> RolloutError:
             return _of_file(error, path, "" if token is None else str(token.keyword), message)
 
 
-def _message(error: CycloptsError, said: str) -> str:
+def _message(error: CycloptsError, said: str) -> Wording:
     match error:
         case cyclopts.UnknownOptionError():
-            return f"unknown option `{_option(error)}`"
+            return say("unknown option `{option}`", option=_option(error))
         case cyclopts.UnusedCliTokensError():
             extra = " ".join(error.unused_tokens or ())
-            return f"unexpected argument `{extra}`"
+            return say("unexpected argument `{argument}`", argument=extra)
         case _:
             return said[:1].lower() + said[1:].rstrip(".")
 
@@ -66,20 +70,20 @@ def _option(error: cyclopts.UnknownOptionError) -> str:
     return error.token.keyword or error.token.value
 
 
-def _help(error: CycloptsError, said: str) -> str:
+def _help(error: CycloptsError, said: str) -> Phrase:
     if isinstance(error, cyclopts.UnknownOptionError):
         for options, cure in _ELSEWHERE:
             if _option(error) in options:
                 return cure
     if suggestion := _SUGGESTION.search(said):
-        return f"did you mean {_quoted(suggestion[1])}?"
+        return say("did you mean {suggestion}?", suggestion=_quoted(suggestion[1]))
     if choices := _CHOICES.search(said):
-        return f"choose from {choices[1]}"
+        return say("choose from {names}", names=choices[1])
     command = " ".join(("rollout", *(error.command_chain or ())))
-    return f"see `{command} --help`"
+    return say("see `{command} --help`", command=command)
 
 
-def _of_file(error: CycloptsError, path: str, keyword: str, message: str) -> ConfigError:
+def _of_file(error: CycloptsError, path: str, keyword: str, message: Wording) -> ConfigError:
     """Return the error about a value in a settings file, or about a setting of another command."""
     from rollout.cli import settings
 
@@ -87,8 +91,8 @@ def _of_file(error: CycloptsError, path: str, keyword: str, message: str) -> Con
     place = settings.place(path, tuple(error.command_chain or ()), name)
     if isinstance(error, cyclopts.UnknownOptionError):
         command = " ".join(error.command_chain or ())
-        text = f"`{name}` is no option of `rollout {command}`"
-        return ConfigError.of("R0020", text, place=place, help="remove it from this table")
+        text = say("`{name}` is no option of `rollout {command}`", name=name, command=command)
+        return ConfigError.of("R0020", text, place=place, help=say("remove it from this table"))
     return ConfigError.of("R0021", message, place=place, help=_help(error, str(error)))
 
 

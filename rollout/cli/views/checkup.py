@@ -1,4 +1,4 @@
-"""Format the findings of `rollout doctor`. Pure."""
+"""Format the findings of `rollout doctor`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,82 @@ from collections.abc import Sequence
 from typing import Any
 
 from rollout.app.checks import Check, CheckState, exit_of
+from rollout.cli.language import tr, tr_many, translated
 from rollout.cli.views import render
+from rollout.model.phrase import say
+
+_STATES = {
+    CheckState.OK: say("ok"),
+    CheckState.UNKNOWN: say("not checkable"),
+    CheckState.WARNING: say("warning"),
+    CheckState.PROBLEM: say("problem"),
+}
+_NAMES = {
+    "attach permission": say("attach permission"),
+    "clock": say("clock"),
+    "credentials": say("credentials"),
+    "disk": say("disk"),
+    "endpoint": say("endpoint"),
+    "former keys": say("former keys"),
+    "gate": say("gate"),
+    "identity": say("identity"),
+    "inventory": say("inventory"),
+    "key pair": say("key pair"),
+    "lock": say("lock"),
+    "plan": say("plan"),
+    "proxy": say("proxy"),
+    "restart permission": say("restart permission"),
+    "runs directory": say("runs directory"),
+    "safety policy": say("safety policy"),
+    "spec": say("spec"),
+    "verify": say("verify"),
+}
+"""What was checked, by its name in documents."""
 
 
 def text(checks: Sequence[Check], width: int) -> list[str]:
     """Return a line for each check, and below it the fix."""
-    states = max(len(one.state) for one in checks)
-    names = max(len(one.name) for one in checks)
+    states = max(render.columns(_state(one)) for one in checks)
+    names = max(render.columns(_name(one)) for one in checks)
     lines = []
     for one in checks:
-        head = f"{one.state:<{states}}  {one.name:<{names}}  "
+        head = f"{render.padded(_state(one), states)}  {render.padded(_name(one), names)}  "
+        rest = " " * render.columns(head)
         code = f" [{one.code}]" if one.code else ""
-        lines += render.wrap(f"{one.text}{code}", width, first=head, rest=" " * len(head))
+        lines += render.wrap(f"{translated(one.text)}{code}", width, first=head, rest=rest)
         if one.fix:
-            lines += render.wrap(
-                f"fix: {one.fix}", width, first=" " * len(head), rest=" " * len(head)
-            )
+            lines += render.wrap(tr("fix: {cure}", cure=one.fix), width, first=rest, rest=rest)
     counts = Counter(one.state for one in checks)
     summary = [
-        render.count(counts[CheckState.PROBLEM], "problem"),
-        render.count(counts[CheckState.WARNING], "warning"),
-        f"{counts[CheckState.OK]:,} ok",
+        tr_many("{number:,} problem", "{number:,} problems", counts[CheckState.PROBLEM]),
+        tr_many("{number:,} warning", "{number:,} warnings", counts[CheckState.WARNING]),
+        tr("{number:,} ok", number=counts[CheckState.OK]),
     ]
     if counts[CheckState.UNKNOWN]:
-        summary.append(f"{counts[CheckState.UNKNOWN]:,} not checkable")
+        summary.append(tr("{number:,} not checkable", number=counts[CheckState.UNKNOWN]))
     return [*lines, "", ", ".join(summary) + "."]
+
+
+def _state(check: Check) -> str:
+    return translated(_STATES[check.state])
+
+
+def _name(check: Check) -> str:
+    return translated(_NAMES.get(check.name, check.name))
 
 
 def rows(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Return the fields of each check."""
-    return [{**one._asdict(), "state": one.state.value, "exit": int(one.exit)} for one in checks]
+    return [
+        {
+            **one._asdict(),
+            "state": one.state.value,
+            "text": str(one.text),
+            "fix": str(one.fix),
+            "exit": int(one.exit),
+        }
+        for one in checks
+    ]
 
 
 def data(checks: Sequence[Check]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rollout.errors import CODES, PlanError, Problem
 from rollout.model.instance import Instance, Status
+from rollout.model.phrase import Wording, say
 from rollout.model.plan import Group
 from rollout.model.spec import FLEET, SCALING_TAG, TAG_PREFIX, Budget
 
@@ -127,11 +128,19 @@ def _value_of(by: str) -> Callable[[Instance], str | None]:
 def _bad_budget(index: int, budget: Budget, key: str, members: int, cap: int) -> Problem:
     stated = f"budgets[{index}] ({budget.by}): maxDown {budget.text}"
     if cap == 0:
-        what = f"{members}" if key == FLEET else f"the {members} members of {key}"
-        fix = f"add `atLeast: 1`, or write a count, for example `maxDown: 1`; {_BASE}"
-        return Problem("R0312", f"{stated} of {what} comes to 0", cure=fix)
-    fix = f"write at most {members}, or a percentage; {_BASE}"
-    return Problem("R0312", f"{stated} is more than {members}", cure=fix)
+        base: Wording = str(members)
+        if key != FLEET:
+            base = say("the {members} members of {group}", members=members, group=key)
+        fix = say(
+            "add `atLeast: 1`, or write a count, for example `maxDown: 1`; {note}", note=_BASE
+        )
+        return Problem(
+            "R0312", say("{budget} of {base} comes to 0", budget=stated, base=base), cure=fix
+        )
+    fix = say("write at most {members}, or a percentage; {note}", members=members, note=_BASE)
+    return Problem(
+        "R0312", say("{budget} is more than {members}", budget=stated, members=members), cure=fix
+    )
 
 
-_BASE = "only running instances that the spec covers count"
+_BASE = say("only running instances that the spec covers count")

@@ -15,6 +15,7 @@ import msgspec
 from rollout.core.planning.selection import Selection
 from rollout.errors import PlanError, UsageError
 from rollout.model.instance import Instance, MissingInstance
+from rollout.model.phrase import say
 from rollout.model.plan import Batch, BudgetText, Cell, Group, Narrowed, RestartKind, Target, Wave
 from rollout.model.selector import Selector
 from rollout.model.spec import Spec
@@ -105,8 +106,10 @@ class Narrower:
             if pattern in self._unused:
                 raise UsageError.of(
                     "R0017",
-                    f"{pattern.typed} matches no instance of the inventory",
-                    help="correct the pattern: an instance that it should exclude would be rotated",
+                    say("{typed} matches no instance of the inventory", typed=pattern.typed),
+                    help=say(
+                        "correct the pattern: an instance that it should exclude would be rotated"
+                    ),
                 )
         dropped: Counter[int] = Counter()
         for wave in waves:
@@ -131,8 +134,10 @@ class Narrower:
     def _check_wave(self, waves: Iterable[Wave]) -> None:
         names = dict.fromkeys([*self._waves_of_spec, *(wave.name for wave in waves)])
         if self._narrowing.wave and self._narrowing.wave not in names:
-            message = f"--wave {self._narrowing.wave}: the plan has no such wave"
-            raise UsageError.of("R0017", message, help=f"choose from {', '.join(names)}")
+            message = say("--wave {wave}: the plan has no such wave", wave=self._narrowing.wave)
+            raise UsageError.of(
+                "R0017", message, help=say("choose from {names}", names=", ".join(names))
+            )
 
     def _waves(self, waves: Sequence[Wave], group: int | None) -> Iterator[Wave]:
         """Yield the waves with the targets that stay, in that further group; no empty waves."""
@@ -175,6 +180,13 @@ def _check_cap(wanted: int, caps: Sequence[int], members: int) -> None:
     if wanted > most:
         raise PlanError.of(
             "R0018",
-            f"--max-down {wanted:,} is more than the plan allows: {most:,} of the fleet",
-            help=f"write at most {most:,}, or leave --max-down out; only the spec raises a cap",
+            say(
+                "--max-down {wanted:,} is more than the plan allows: {most:,} of the fleet",
+                wanted=wanted,
+                most=most,
+            ),
+            help=say(
+                "write at most {most:,}, or leave --max-down out; only the spec raises a cap",
+                most=most,
+            ),
         )

@@ -20,6 +20,7 @@ from rollout.errors import PlanError
 from rollout.model import approval, limits
 from rollout.model.approval import Approvers
 from rollout.model.instance import Digest, Inventory, Proofs
+from rollout.model.phrase import say
 from rollout.model.plan import (
     BudgetText,
     Counts,
@@ -181,9 +182,14 @@ def _approvers(spec: Spec, context: PlanContext) -> Approvers | None:
     if len(made.eligible()) < rule.required:
         raise PlanError.of(
             "R0363",
-            f"{rule.required} approvals are required, but only {len(made.eligible())} of the keys "
-            f"may approve a plan of {', '.join(author)}",
-            help="add keys to `approvals.keys`, or let another person create the plan",
+            say(
+                "{required} approvals are required, but only {eligible} of the keys may approve a "
+                "plan of {author}",
+                required=rule.required,
+                eligible=len(made.eligible()),
+                author=", ".join(author),
+            ),
+            help=say("add keys to `approvals.keys`, or let another person create the plan"),
         )
     return made
 
@@ -202,8 +208,12 @@ def _check_size(spec: Spec, targets: int) -> None:
     if bound is not None and targets > bound:
         raise PlanError.of(
             "R0313",
-            f"{targets:,} targets, but limits.maxInstances is {bound:,}",
-            help="narrow the inventory or raise limits.maxInstances",
+            say(
+                "{targets:,} targets, but limits.maxInstances is {bound:,}",
+                targets=targets,
+                bound=bound,
+            ),
+            help=say("narrow the inventory or raise limits.maxInstances"),
         )
 
 
@@ -211,8 +221,8 @@ def _check_grouped(ungrouped: int) -> None:
     if ungrouped:
         raise PlanError.of(
             "R0327",
-            f"no budget limits how many of {ungrouped:,} targets are down",
-            help="add a budget for all instances, for example `{ by: fleet, maxDown: 5% }`",
+            say("no budget limits how many of {ungrouped:,} targets are down", ungrouped=ungrouped),
+            help=say("add a budget for all instances, for example `{{ by: fleet, maxDown: 5% }}`"),
         )
 
 

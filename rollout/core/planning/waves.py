@@ -17,6 +17,7 @@ from rollout.core.planning.scope import Scope
 from rollout.errors import PlanError
 from rollout.model import limits
 from rollout.model.instance import Instance, Status, Tags
+from rollout.model.phrase import say
 from rollout.model.plan import Batch, Cell, Group, InstanceKind, RestartKind, Target, Wave
 from rollout.model.site import Site
 from rollout.model.spec import FLEET, Spec, WaveGate, WaveKind, WaveSpec
@@ -208,14 +209,19 @@ def _taken(wave: WaveSpec, rest: Sequence[SiteTargets], total: int, size_min: in
     if wave.kind is WaveKind.COVER:
         return _cover(rest)
     if wave.amount is None:
-        message = f"wave {wave.name} has no amount"
+        message = say("wave {name} has no amount", name=wave.name)
         raise PlanError.of("R0312", message)
     count = max(size_min, wave.amount.of(total))
     if count == 0:
         raise PlanError.of(
             "R0312",
-            f"wave `{wave.name}`: {wave.amount} of {total} targets comes to 0",
-            help="write a count, for example `size: 1`",
+            say(
+                "wave `{name}`: {amount} of {total} targets comes to 0",
+                name=wave.name,
+                amount=wave.amount,
+                total=total,
+            ),
+            help=say("write a count, for example `size: 1`"),
         )
     count = min(count, size)
     return [number * size // count for number in range(count)]

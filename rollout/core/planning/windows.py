@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from rollout.errors import PlanError
+from rollout.model.phrase import say
 from rollout.model.time import Duration, Instant, format_duration, format_instant
 from rollout.model.windows import (
     DAY_MINUTES,
@@ -80,12 +81,20 @@ def check(
     if first is not None and first.opens <= expires_at:
         return
     if first is None:
-        text = f"no window until {format_instant(windows.until)} is longer than a restart may take"
-        text = f"{text} ({format_duration(longest_ms)})"
+        text = say(
+            "no window until {until} is longer than a restart may take ({longest})",
+            until=format_instant(windows.until),
+            longest=format_duration(longest_ms),
+        )
     else:
-        text = f"the next window opens at {first.opens_text}, but the plan would expire at "
-        text += format_instant(expires_at)
-    help_text = "plan again closer to a window or with a longer --max-age, or change spec.windows"
+        text = say(
+            "the next window opens at {opens}, but the plan would expire at {expires}",
+            opens=first.opens_text,
+            expires=format_instant(expires_at),
+        )
+    help_text = say(
+        "plan again closer to a window or with a longer --max-age, or change spec.windows"
+    )
     raise PlanError.of("R0345", text, help=help_text)
 
 

@@ -17,6 +17,7 @@ from rollout.errors import ConflictError, Place, RolloutError
 from rollout.journal.disk import Disk
 from rollout.model import limits
 from rollout.model import time as times
+from rollout.model.phrase import say
 from rollout.model.site import Site
 from rollout.model.time import Duration, Instant
 
@@ -135,14 +136,22 @@ def parse(text: bytes) -> Lease | None:
 
 def refused(path: Path, site: Site, lease: Lease | None) -> RolloutError:
     """Return the error for a site that another live process leases."""
-    who = "another process" if lease is None else str(lease)
+    who = say("another process") if lease is None else str(lease)
     run = "RUN" if lease is None else lease.run
     return ConflictError.of(
         "R0618",
-        f"region {site.region} of account {site.account} is leased to {who}, and renewed",
+        say(
+            "region {region} of account {account} is leased to {who}, and renewed",
+            region=site.region,
+            account=site.account,
+            who=who,
+        ),
         place=Place(str(path)),
-        help=f"wait until that run ends (`rollout status {run}`), or stop its process with SIGTERM;"
-        " then repeat the command. Nothing was started here",
+        help=say(
+            "wait until that run ends (`rollout status {run}`), or stop its process with "
+            "SIGTERM; then repeat the command. Nothing was started here",
+            run=run,
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from rollout.errors import ConflictError, Place, RolloutError
 from rollout.journal.disk import REAL, LockFiles
 from rollout.journal.reader import unusable
 from rollout.model import time as times
+from rollout.model.phrase import say
 from rollout.model.time import Instant
 
 RUNS_LOCK = ".lock"
@@ -179,12 +180,14 @@ def parse(text: bytes) -> Owner | None:
 
 def held(path: Path, owner: Owner | None) -> RolloutError:
     """Return the error for a lock that another process holds."""
-    who = "another process" if owner is None else str(owner)
+    who = say("another process") if owner is None else str(owner)
     return ConflictError.of(
         "R0603",
-        f"the lock is held for {who}",
+        say("the lock is held for {who}", who=who),
         place=Place(str(path)),
-        help="wait until that process finishes, or stop it with SIGTERM and wait for its last "
-        "calls; a process that was stopped with SIGSTOP keeps its lock until it continues or is "
-        "killed. Nothing was started here",
+        help=say(
+            "wait until that process finishes, or stop it with SIGTERM and wait for its last "
+            "calls; a process that was stopped with SIGSTOP keeps its lock until it "
+            "continues or is killed. Nothing was started here"
+        ),
     )
