@@ -1,12 +1,13 @@
 """The acceptance tests A-01 to A-15: failures that users of similar tools had.
 
 Each uses the cheapest level that can show the failure: the core in virtual time, the emulator in
-this process, or a journal on disk. A-12 is not built; see docs/safety.md.
+this process, or a journal on disk.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rollout.app import plan_file
+from rollout.cli import main
 from rollout.core.planning import planner
 from rollout.core.planning import windows as planning
 from rollout.errors import Exit, PlanError
@@ -32,6 +35,7 @@ from rollout.model.spec import PPM, Amount, Budget, KeyPairSpec
 from rollout.model.time import HOUR, MINUTE, SECOND
 from rollout.model.windows import Hours, PlanWindows, Windows
 from rollout.specfile.zones import LocalZone
+from tests import golden_plans
 from tests.app import service as stage
 from tests.app.test_preflight import applied, planned
 from tests.core import samples
@@ -220,6 +224,33 @@ def test_a10_a_freeze_lasts_exactly_as_long_as_its_local_hours() -> None:
 async def test_a11_a_person_with_the_console_is_not_throttled() -> None:
     """Another client uses its share of the quota at an even pace: its calls succeed."""
     await test_governor.test_a_hidden_quota_is_found_used_and_shared(90, 300_000, 600)
+
+
+def test_a12_what_terraform_would_reverse_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a state that still names the former key pair, the instance that the next apply would
+    destroy is listed by address, with the line that prevents it; the corrected state has none.
+    """
+    path = golden_plans.FOLDER / "quickstart.plan.json"
+    target = next(iter(plan_file.load_plan(path).plan.targets()))
+    attributes = {"id": target.instance, "key_name": target.former_key, "password": "geheim"}
+    resource = {"type": "alicloud_instance", "name": "web", "module": "module.shop"}
+    state = {"version": 4, "resources": [{**resource, "instances": [{"attributes": attributes}]}]}
+    command = ["terraform", "reconcile", str(path), "prod.tfstate", "--detailed-exitcode"]
+    monkeypatch.chdir(tmp_path)
+
+    Path("prod.tfstate").write_text(json.dumps(state))
+    assert main.main(command) == Exit.CHANGES
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "module.shop.alicloud_instance.web" in shown
+    assert f"destroys {target.instance}" in shown and "geheim" not in shown
+    (key,) = plan_file.load_plan(path).plan.keys
+    assert f'change key_name = "{key.name}"' in shown
+
+    attributes["key_name"] = key.name
+    Path("prod.tfstate").write_text(json.dumps(state))
+    assert main.main(command) == Exit.DONE
 
 
 def test_a13_changed_instances_are_held_and_listed_and_the_others_continue() -> None:

@@ -76,6 +76,7 @@ COMMANDS = {
     "schedule trigger": ("NAME", "Fire a schedule once now."),
     "schedule backfill": ("NAME", "Fire skipped ticks of a schedule."),
     "schedule remove": ("NAME", "Remove a schedule."),
+    "terraform reconcile": ("TARGET STATE", "Show what the next terraform apply would reverse."),
     "audit show": ("[RUN]", "Show who changed which instance, when and why."),
     "audit verify": ("[RUN]", "Verify a run's hash chain, rules and caps from its journal alone."),
 }
@@ -123,6 +124,8 @@ OTHER_NAMES = {
     "schedule resume": "unpause enable",
     "schedule trigger": "run fire",
     "schedule remove": "delete rm",
+    "terraform": "tf hcl tfstate",
+    "terraform reconcile": "compare drift",
     "keys list": "ls show",
     "keys usage": "users who",
     "keys ensure": "import add",
@@ -135,6 +138,7 @@ PARENTS = {
     "config": "Show the settings and their files.",
     "keys": "List, import and delete key pairs.",
     "schedule": "Add, list, change and remove schedules.",
+    "terraform": "Compare a rotation with a state of Terraform.",
 }
 """Help of the commands that only group others."""
 
