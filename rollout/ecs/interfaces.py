@@ -1,6 +1,6 @@
 """Read the addresses of this machine's network interfaces.
 
-Called by `app.own_machine`. Only Linux tells them without a library; elsewhere there are none, and
+Called by `app.own_machine`. Only Linux gives them without a library; elsewhere there are none, and
 rollout on an ECS instance runs on Linux.
 """
 

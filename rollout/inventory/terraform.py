@@ -79,7 +79,7 @@ class _Shown(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
-    """What tells the two forms apart."""
+    """The fields by which the two forms differ."""
 
     version: int | None = None
     format_version: str | None = None
