@@ -299,6 +299,7 @@ CODES: dict[str, Code] = {
     "R0351": Code(Exit.CONFIG, "a program that `verify` runs is missing"),
     "R0360": Code(Exit.DONE, "dates were filled in to the name of the key pair"),
     "R0361": Code(Exit.DONE, "the public key of the next tick is missing"),
+    "R0362": Code(Exit.DONE, "the key pair of a schedule has the same name at each tick"),
     "R0365": Code(Exit.USAGE, "a plan that its spec alone does not give cannot be compared live"),
     "R0370": Code(Exit.DONE, "the machine that runs rollout is a target"),
     "R0371": Code(Exit.DONE, "a rule of `last` matches no target"),

@@ -6,15 +6,20 @@ Called by `rollout init`. Makes no API calls and replaces no file.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
 
+from rollout.core.scheduling import key_names
+from rollout.engines.clock import LoopClock
 from rollout.errors import Place, StorageError, UsageError
 from rollout.model.phrase import say
 
 
 class FirstSpec(NamedTuple):
-    """The facts of a first spec. `public_key` is the content of the key file."""
+    """The facts of a first spec. `public_key` is the content of the key file. `key_pair` may have
+    dates. `bake` is the pause after the first instance. Without `cron` there is no schedule.
+    """
 
     name: str
     key_pair: str
@@ -22,6 +27,9 @@ class FirstSpec(NamedTuple):
     regions: tuple[str, ...]
     select: str = ""
     max_down: str = "5%"
+    bake: str = "10m"
+    cron: str = ""
+    time_zone: str = "UTC"
 
 
 def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
@@ -36,7 +44,7 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
     specfile.parse_stored(text, given.public_key, folder)
     contents = {
         Path("plans") / f"{given.name}.yaml": text,
-        Path("keys") / f"{given.key_pair}.pub": f"{given.public_key}\n",
+        Path("keys") / f"{_name_today(given)}.pub": f"{given.public_key}\n",
         Path("rollout.toml"): settings_text(profile),
     }
     for path in contents:
@@ -65,6 +73,15 @@ def read_public_key(path: Path) -> str:
     return specfile.read_public_key(path)
 
 
+def _name_today(given: FirstSpec) -> str:
+    """Return the name of the key pair with the present date, as a plan of today fills it in."""
+    from rollout.specfile import zones
+
+    zone: tzinfo = zones.LocalZone(given.time_zone).tzinfo if given.cron else UTC
+    today = datetime.fromtimestamp(LoopClock().now() / 1000, UTC).astimezone(zone).date()
+    return key_names.render(given.key_pair, today)
+
+
 def spec_text(given: FirstSpec) -> str:
     """Return the YAML text of a spec with comments about the fields to edit next."""
     regions = ", ".join(map(json.dumps, given.regions))
@@ -89,8 +106,20 @@ spec:
   budgets: # how many instances may be down at once
     - {{ by: fleet, maxDown: {json.dumps(given.max_down)}{at_least} }}
   waves: # the next wave starts after the bake of the one before it
-    - {{ name: canary, size: 1, bake: 10m, gate: manual }}
+    - {{ name: canary, size: 1, bake: {given.bake}, gate: manual }}
     - {{ name: all, size: rest }}
+{_schedule(given)}"""
+
+
+def _schedule(given: FirstSpec) -> str:
+    """Return the schedule, or an example of one as a comment."""
+    if not given.cron:
+        example = '{ cron: "30 9 20 1,4,7,10 *", timeZone: UTC, onDue: plan }'
+        return f"  # schedule: {example} # then: rollout schedule add\n"
+    cron, zone = json.dumps(given.cron), json.dumps(given.time_zone)
+    return f"""\
+  schedule: # `onDue: planAndApply` also applies the plan of each tick
+    {{ cron: {cron}, timeZone: {zone}, onDue: plan }}
 """
 
 

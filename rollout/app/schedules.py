@@ -17,6 +17,7 @@ from rollout.app.session import Session
 from rollout.core.scheduling import due
 from rollout.core.scheduling.schedule_state import ScheduleState
 from rollout.errors import ConflictError, Problem, SpecError, UsageError
+from rollout.journal.store import of_plan
 from rollout.model.phrase import say, say_many
 from rollout.model.schedule_event import (
     ScheduleAdded,
@@ -25,6 +26,7 @@ from rollout.model.schedule_event import (
     SchedulePaused,
     ScheduleRemoved,
     ScheduleResumed,
+    TickOutcome,
     TicksRequested,
 )
 from rollout.model.spec import Spec
@@ -35,10 +37,13 @@ BACKFILL_MAX = 10
 
 
 class ListedSchedule(NamedTuple):
-    """A schedule and its next ticks, none while it is paused."""
+    """A schedule and its next ticks, none while it is paused. `command` applies the plan of the
+    last tick; it is empty if there is no such plan, or if it was applied.
+    """
 
     state: ScheduleState
     upcoming: tuple[Instant, ...]
+    command: str
 
 
 def add(
@@ -49,11 +54,17 @@ def add(
     `confirm` returns if the operator agrees. Errors: SpecError, R0164 without a schedule;
     ConflictError R0630 if the name exists.
     """
-    spec = specfile.load(path, Path.cwd(), public_key="unread").spec
+    loaded = specfile.load(path, Path.cwd(), public_key="unread")
+    spec = loaded.spec
     if spec.schedule is None:
-        hint = say("add `schedule: {{ cron: …, timeZone: … }}`, see docs/scheduling.md")
+        hint = say(
+            "add `schedule: {{ cron: {cron}, timeZone: UTC, onDue: plan }}` to `spec`",
+            cron='"30 9 20 1,4,7,10 *"',
+        )
         raise SpecError.of("R0164", say("{path} has no `schedule`", path=path), help=hint)
     _warn_of_next_key(path, session, next(ticks_of(spec.schedule)(wall_clock())))
+    if not any(warning.code == "R0360" for warning in loaded.warnings):
+        session.notices.warn(_same_key(spec))
     _check_store(session)
     book = Book.of(session.store)
     if book.state(spec.name).schedule is not None and not replace:
@@ -63,7 +74,7 @@ def add(
             help=f"rollout schedule add {path} --replace",
         )
     confirm(spec)
-    return _listed(_command(book, spec.name, ScheduleAdded(str(path), spec.schedule)))
+    return _listed(book, _command(book, spec.name, ScheduleAdded(str(path), spec.schedule)))
 
 
 def pause(name: str, session: Session, reason: str) -> ListedSchedule:
@@ -109,12 +120,13 @@ def backfill(name: str, session: Session, first: Instant, last: Instant) -> List
             ),
             help=say("`rollout schedule list {name}` shows the skipped ticks", name=name),
         )
-    return _listed(_command(book, name, TicksRequested(tuple(found), "backfill")))
+    return _listed(book, _command(book, name, TicksRequested(tuple(found), "backfill")))
 
 
 def listed(session: Session) -> Sequence[ListedSchedule]:
     """Return all schedules. Errors: R0634, R0802."""
-    return [_listed(state) for state in Book.of(session.store).added()]
+    book = Book.of(session.store)
+    return [_listed(book, state) for state in book.added()]
 
 
 def history(name: str, session: Session) -> Sequence[ScheduleEntry]:
@@ -135,8 +147,11 @@ def _next(state: ScheduleState, count: int) -> tuple[Instant, ...]:
     return tuple(islice(ticks_of(state.schedule)(max(wall_clock(), state.decided)), count))
 
 
-def _listed(state: ScheduleState) -> ListedSchedule:
-    return ListedSchedule(state, () if state.paused else _next(state, 1))
+def _listed(book: Book, state: ScheduleState) -> ListedSchedule:
+    last = state.last
+    waits = last is not None and last.outcome is TickOutcome.PLANNED
+    command = last.detail if last and waits and not of_plan(book.store, state.planned) else ""
+    return ListedSchedule(state, () if state.paused else _next(state, 1), command)
 
 
 def _check_store(session: Session) -> None:
@@ -148,7 +163,7 @@ def _change(name: str, session: Session, event: ScheduleEvent) -> ListedSchedule
     _check_store(session)
     book = Book.of(session.store)
     book.existing(name)
-    return _listed(_command(book, name, event))
+    return _listed(book, _command(book, name, event))
 
 
 def _command(book: Book, name: str, event: ScheduleEvent) -> ScheduleState:
@@ -163,6 +178,13 @@ def _command(book: Book, name: str, event: ScheduleEvent) -> ScheduleState:
                 state = book.settle(name, now, "before a change by an operator")
         if book.append(state, event, now):
             return state
+
+
+def _same_key(spec: Spec) -> Problem:
+    """Return the warning for a schedule whose key pair has the same name at each tick."""
+    what = say("key pair {name} has the same name at each tick", name=spec.key_pair.name)
+    cure = say("add a date, as `ops-{{year}}q{{quarter}}`, if each tick should use a new key pair")
+    return Problem("R0362", what, cure=cure)
 
 
 def _warn_of_next_key(path: Path, session: Session, tick: Instant) -> None:

@@ -96,6 +96,26 @@ def test_a_missing_answer_names_its_option(capsys: pytest.CaptureFixture[str]) -
     assert "add --region REGION" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name, warnings", [("ops-{year}q{quarter}", 0), ("ops", 1)])
+def test_a_schedule_is_written(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, warnings: int
+) -> None:
+    """The public key has the name of today, and the schedule can be added. A name without a date is
+    reported, because it is the same at each tick.
+    """
+    cron = ["--cron", "30 9 20 1,4,7,10 *", "--time-zone", "Asia/Shanghai", "--bake", "1h"]
+    assert main.main(["init", "--key-pair", name, *ANSWERS[2:], *cron]) == Exit.DONE
+    assert "Next:  rollout schedule add plans/first.yaml" in capsys.readouterr().out
+    (key,) = project.glob("keys/*")
+    assert "{" not in key.name
+
+    assert main.main(["schedule", "add", "plans/first.yaml"]) == Exit.DONE
+
+    printed = capsys.readouterr()
+    assert "30 9 20 1,4,7,10 *  Asia/Shanghai  plan" in printed.out
+    assert printed.err.count("R0362") == warnings
+
+
 def test_the_project_plans_against_the_emulator(tmp_path: Path) -> None:
     """From `init` to a plan with targets, as a new user types it."""
     with stage(tmp_path, size=24) as made:

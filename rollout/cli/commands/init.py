@@ -23,6 +23,9 @@ def init(
     region: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     select: str = "",
     max_down: str = "5%",
+    bake: str = "10m",
+    cron: str = "",
+    time_zone: str = "UTC",
     profile: str = "",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
@@ -35,15 +38,22 @@ def init(
     name
         Name of the spec, and of its file in `plans`.
     key_pair
-        Name of the key pair to attach.
+        Name of the key pair to attach. With a schedule it has dates, as `ops-{year}q{quarter}`.
     public_key
-        File with the OpenSSH public key of the key pair; it is copied to `keys`.
+        File with the OpenSSH public key of the key pair, as `ssh-keygen -t ed25519` creates it. It
+        is copied to `keys`.
     region
         Region of the instances; repeatable.
     select
         Selector of the instances by their tags, as `env=prod`. Default: all.
     max_down
         How many instances may be down at once: a count, or a percent of the fleet.
+    bake
+        Pause after the first instance, before an operator can let the others follow.
+    cron
+        When rotations are due: minute, hour, day, month and weekday, as `30 9 20 1,4,7,10 *`.
+    time_zone
+        Time zone of --cron, as `Asia/Shanghai`.
     profile
         Profile of the aliyun CLI, for `rollout.toml`.
     """
@@ -55,12 +65,21 @@ def init(
     asked = "Regions, separated by spaces:"
     regions = region or tuple(_answer(terminal, asked, "--region REGION").split())
     given = project.FirstSpec(
-        name, pair, project.read_public_key(key.expanduser()), regions, select, max_down
+        name,
+        pair,
+        project.read_public_key(key.expanduser()),
+        regions,
+        select,
+        max_down,
+        bake,
+        cron,
+        time_zone,
     )
     written = project.write(folder, given, profile)
     lines = [f"Created {folder / path}" for path in written]
     change = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
     steps = [*change, f"rollout validate {written[0]}", f"rollout plan {written[0]}"]
+    steps += [f"rollout schedule add {written[0]}"] if cron else []
     terminal.show("\n".join([*lines, "", *(f"Next:  {step}" for step in steps)]))
 
 

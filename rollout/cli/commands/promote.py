@@ -38,7 +38,7 @@ def promote(
     found = runs.find(common.runs_dir, run)
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     if eventloop.run(partial(operate.promote, found, reason, made, full=full)):
-        terminal.say("Promoted. The process that drives the run continues.")
+        terminal.say("Promoted. The process that drives the run continues after the bake.")
     else:
         terminal.say(f"Promoted.\nresume: rollout resume {found.id}")
     return Exit.DONE

@@ -55,7 +55,10 @@ def add(
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     added = schedules.add(spec, made, ask, replace=replace)
     _show(terminal, [added], form)
-    terminal.say("`rollout serve --scheduler` fires its ticks.")
+    name = added.state.name
+    terminal.say(
+        f"`rollout serve --scheduler` fires its ticks; `rollout schedule trigger {name}` one now."
+    )
     return Exit.DONE
 
 

@@ -35,6 +35,7 @@ def row(listed: ListedSchedule) -> dict[str, Any]:
         "catch_up": format_duration(schedule.catch_up_ms),
         "spec": state.spec,
         "last": _last(state.last),
+        "command": listed.command,
     }
 
 
@@ -54,10 +55,12 @@ def _last(ended: TickEnded | None) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return schedules as a table."""
+    """Return schedules as a table, and the commands that apply their plans."""
     shown = ("name", "state", "next", "cron", "time_zone", "on_due", "last")
     cells = [shown, *(tuple(str(one.get(key, "")) for key in shown) for one in rows)]
-    return "\n".join(render.table(cells, "<" * len(shown), indent=0))
+    lines = render.table(cells, "<" * len(shown), indent=0)
+    commands = [f"Next:  {one['command']}" for one in rows if one.get("command")]
+    return "\n".join([*lines, *([""] if commands else []), *commands])
 
 
 def times(upcoming: Iterable[Instant]) -> list[str]:

@@ -47,8 +47,8 @@ class QueuedTick(msgspec.Struct, frozen=True):
 class ScheduleState(msgspec.Struct):
     """The state of one schedule. `schedule` is None before it was added and after its removal.
 
-    All ticks up to `decided` are decided. `fired` holds the claimed ticks. `length` is the number
-    of entries of the journal.
+    All ticks up to `decided` are decided. `fired` holds the claimed ticks. `planned` is the digest
+    of the newest plan. `length` is the number of entries of the journal.
     """
 
     name: str
@@ -61,6 +61,7 @@ class ScheduleState(msgspec.Struct):
     queued: tuple[QueuedTick, ...] = ()
     fired: set[Instant] = msgspec.field(default_factory=set)
     last: TickEnded | None = None
+    planned: str = ""
     length: int = 0
 
     def knows(self, tick: Instant) -> bool:
@@ -100,6 +101,7 @@ def evolve(state: ScheduleState, entry: ScheduleEntry) -> None:
         case TickClaimed(tick):
             _claim(state, tick, entry.at)
         case TickPlanned(tick, digest, file):
+            state.planned = digest
             if state.open is not None and state.open.tick == tick:
                 state.open = msgspec.structs.replace(state.open, plan_digest=digest, file=file)
         case TickEnded(tick):
