@@ -47,7 +47,7 @@ EXPOSED: frozenset[Phase] = frozenset({P.ATTACHING, P.ATTACHED, P.RESTARTING, P.
 DOWN: frozenset[Phase] = frozenset({P.RESTARTING, P.IN_DOUBT, P.SETTLING})
 """May be unavailable because of us."""
 
-AT_RISK: frozenset[Phase] = EXPOSED | DOWN
+AT_RISK: frozenset[Phase] = EXPOSED | DOWN | {P.VERIFYING}
 """May still fail because of us."""
 
 TABLE: Mapping[tuple[Phase, H], Phase] = {

@@ -34,7 +34,7 @@ class State(IntEnum):
 S = State
 UNFINISHED = frozenset(range(S.DONE))
 EXPOSED = frozenset({S.ATTACHING, S.ATTACHED, S.RESTARTING})
-AT_RISK = EXPOSED | {S.BOOTED}
+AT_RISK = EXPOSED | {S.BOOTED, S.VERIFYING}
 JUDGED = frozenset({S.DONE, S.UNVERIFIED, S.FAILED, S.STRANDED})
 
 MOVES: dict[Trigger, tuple[frozenset[int], int]] = {

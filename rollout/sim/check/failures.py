@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from rollout.model import event as ev
 from rollout.model.command import ImportKey
 from rollout.model.event import AnyEvent, Trigger
+from rollout.model.probe import LoginVerdict
 from rollout.sim.check.history import History
 
 _FAILS = frozenset({Trigger.TIMED_OUT, Trigger.GAVE_UP, Trigger.LEFT_STOPPED})
+_PROVES = frozenset({LoginVerdict.PROVED, LoginVerdict.UNPROVED})
 _STATED = frozenset({Trigger.STATED_RESTARTED, Trigger.ABANDONED})
 
 
@@ -42,6 +44,9 @@ class _Counted:
                     self.failed.update(set(ordinals) - self.accepted)
                 elif trigger in _STATED:
                     self._accept(ordinals)
+            case ev.LoginProbed(ordinal=ordinal, verdict=verdict):
+                if verdict not in _PROVES and ordinal not in self.accepted:
+                    self.failed.add(ordinal)
             case ev.FailuresAccepted(ordinals=ordinals):
                 self._accept(ordinals)
             case _:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollout.core.running import login_evidence
 from rollout.core.running.journey import Phase
 from rollout.model import event as ev
-from rollout.model.command import RestartCall
+from rollout.model.command import Attach, RestartCall
 from rollout.model.plan import FormerKey, public_key_digest
 from rollout.model.probe import (
     HostKeySeen,
@@ -21,11 +21,11 @@ from rollout.model.probe import (
     ProbeLogin,
     ReadHostKey,
 )
-from rollout.model.spec import Amount, WaveKind, WaveSpec
+from rollout.model.spec import Amount, OnFailure, WaveKind, WaveSpec
 from rollout.model.time import MINUTE, SECOND
 from rollout.model.verify import SshLogin, Verify
 from tests.core import samples
-from tests.core.scenarios import commands, halt_of
+from tests.core.scenarios import commands, halt_of, named
 from tests.core.world import World
 
 BEFORE = "SHA256:a"
@@ -59,6 +59,21 @@ def answers(story: World, *seen: LoginSeen, host_key: str = BEFORE) -> None:
 def verdicts(story: World) -> set[LoginVerdict]:
     """The verdicts in the journal."""
     return {event.verdict for event in story.events(ev.LoginProbed)}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_strict_counts_instances_whose_login_may_still_fail(limit: int) -> None:
+    """They run and their attach is over; with `strict` no attach takes their place before the
+    login is proved, so that failures never pass the limit.
+    """
+    rule = OnFailure(limit, strict=True)
+    story = proving(20, on_failure=rule)
+    answers(story, LoginSeen(A.ACCEPTED, A.UNKNOWN, BEFORE))
+    story.go()
+
+    assert halt_of(story) == ("failures", "R0504", 5)
+    assert sum(story.run.troubles.failed) == limit
+    assert len({one for call in named(story, Attach) for one in call}) == limit
 
 
 def test_done_means_proved_by_a_login() -> None:
