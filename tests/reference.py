@@ -99,9 +99,10 @@ rollout status --query classes.done
 ```
 """
 TRANSLATED = """\
-Translated so far: all help pages, all errors, `rollout explain` and `rollout doctor`. Quoted
-unchanged: texts of libraries, of the operating system and of the service, and texts that plans and
-journals store, such as the warnings of a plan and the reason of a halt."""
+Translated so far: all help pages, all errors, `rollout explain`, `rollout doctor`, questions, and
+the texts of `plan`, `apply`, `resume`, `status` and `history`. Quoted unchanged: texts of
+libraries, of the operating system and of the service, and texts that plans and journals store, such
+as the warnings of a plan and the reason of a halt; the title of their code is translated."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

@@ -35,7 +35,7 @@ from rollout.errors import CODES, Problem
 from rollout.inventory import sources
 from rollout.model.event import ClockSkew
 from rollout.model.instance import Inventory
-from rollout.model.phrase import Phrase, say
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import Plan, RegionKey
 from rollout.model.spec import Spec
 from rollout.model.time import MINUTE, Duration, Instant, format_instant
@@ -123,7 +123,7 @@ class _WithoutWarnings(Notices):
     def warn(self, problem: Problem) -> None:
         """Ignore the warning: endpoint and clock are checks of their own."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: Wording) -> None:
         """Forward the message."""
         self._inner.say(text)
 

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rollout.errors import Problem
+from rollout.model.phrase import Wording
 from rollout.model.time import Instant
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Notices:
         """Report a warning."""
         _LOG.warning("%s: %s", problem.code, problem.message)
 
-    def say(self, text: str) -> None:
+    def say(self, text: Wording) -> None:
         """Report a message."""
         _LOG.info("%s", text)
 

@@ -7,8 +7,10 @@ from typing import Final
 
 from rollout import logs
 from rollout.app.notices import Notices, WaitingCall
+from rollout.cli.language import tr
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import Problem
+from rollout.model.phrase import Wording, say
 from rollout.model.time import SECOND, Instant, format_instant
 
 LINE_EVERY_MS: Final = 10 * SECOND
@@ -28,7 +30,7 @@ class TerminalNotices(Notices):
         """Print a warning to stderr."""
         self._terminal.warn(problem)
 
-    def say(self, text: str) -> None:
+    def say(self, text: Wording) -> None:
         """Print a message to stderr."""
         self._terminal.say(text)
 
@@ -48,11 +50,18 @@ class TerminalNotices(Notices):
 
 def line(call: WaitingCall) -> str:
     """Return the line for a terminal."""
-    where = f" in {_regions(call)}" if call.regions else ""
-    tried = f", tried {call.tries}×" if call.tries else ""
     since, until = (format_instant(at)[11:19] for at in (call.since, call.until))
-    head = f"waiting for {call.action}{where} since {since}, until {until} UTC"
-    return f"{head}: {call.cause}{tried}"
+    action: Wording = call.action
+    if call.regions:
+        action = say("{action} in {regions}", action=action, regions=_regions(call))
+    text = tr(
+        "waiting for {action} since {since}, until {until} UTC: {cause}",
+        action=action,
+        since=since,
+        until=until,
+        cause=call.cause,
+    )
+    return tr("{text}, tried {tries}×", text=text, tries=call.tries) if call.tries else text
 
 
 def fields(call: WaitingCall) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO, cast
 
 from rollout import logs
 from rollout.app.notices import Progress
+from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
 from rollout.cli.views import progress, render, report
 from rollout.cli.views.eta import Eta
@@ -127,18 +128,29 @@ class Bars(Lines):
             Text(self._title(run, number), style="bold"),
             _table(run, number, self.eta(run, self._now)),
             *(
-                Text(f" {report.lane(one, self._now)}", no_wrap=True, overflow="ellipsis")
+                Text(
+                    f" {translated(report.lane(one, self._now))}", no_wrap=True, overflow="ellipsis"
+                )
                 for one in lanes(run)[: progress.LANES_SHOWN]
             ),
         )
 
     def _title(self, run: Run, number: int) -> str:
         waves = run.layout.waves
-        state = " · draining" if run.drained else " · halted" if run.halted else ""
-        mark = " · EMULATOR" if run.plan.emulated else ""
-        wave = f"wave {number + 1}/{len(waves)} {waves[number].name}"
-        took = render.span(self._now - self._began)
-        return f"{run.plan.name} · run {run.run_id} · {wave} · {took}{state}{mark}"
+        parts = [
+            run.plan.name,
+            tr("run {run}", run=run.run_id),
+            tr(
+                "wave {number}/{waves} {name}",
+                number=number + 1,
+                waves=len(waves),
+                name=waves[number].name,
+            ),
+            render.span(self._now - self._began),
+        ]
+        if run.drained or run.halted:
+            parts.append(tr("draining") if run.drained else tr("halted"))
+        return " · ".join([*parts, *(["EMULATOR"] if run.plan.emulated else [])])
 
 
 def _table(run: Run, number: int, eta: str) -> Any:
@@ -149,14 +161,15 @@ def _table(run: Run, number: int, eta: str) -> Any:
     total = sum(counts.values())
     attached = total - sum(counts[phase] for phase in progress.BEFORE_ATTACHED)
     booted = total - sum(counts[phase] for phase in progress.BEFORE_BOOTED)
-    down = [f"{run.ledger.down} down of {run.ledger.down_max} permits"]
-    doubt = [f"{counts[Phase.IN_DOUBT]} in doubt"] if counts[Phase.IN_DOUBT] else []
+    ledger = run.ledger
+    down = [tr("{down} down of {most} permits", down=ledger.down, most=ledger.down_max)]
+    doubt = [f"{number} {tr('in doubt')}" for number in [counts[Phase.IN_DOUBT]] if number]
     bad = (Phase.FAILED, Phase.STRANDED)
-    ended = [f"{counts[phase]} {phase.label}" for phase in bad if counts[phase]]
+    ended = [f"{counts[phase]} {report.class_name(phase.label)}" for phase in bad if counts[phase]]
     rows = (
-        ("attach", attached, [f"{run.ledger.exposed} exposed"]),
-        ("restart", booted, [*down, *doubt]),
-        ("done", counts[Phase.DONE], [*ended, *([f"eta {eta}"] if eta else [])]),
+        (tr("attach"), attached, [tr("{number} exposed", number=ledger.exposed)]),
+        (tr("restart"), booted, [*down, *doubt]),
+        (tr("done"), counts[Phase.DONE], [*ended, *([tr("eta {span}", span=eta)] if eta else [])]),
     )
     grid = Table.grid(padding=(0, 1))
     grid.add_column()

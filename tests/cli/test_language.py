@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from rollout.cli import language, main
-from rollout.cli.views import render
+from rollout.cli.views import preview, render
 from rollout.errors import Exit
+from tests.app import factory
 
 ENGLISH, CHINESE = "error[R0100]: ", "错误[R0100]："
 
@@ -157,3 +158,13 @@ def test_chinese_text_is_wrapped_by_columns(width: int) -> None:
 def test_tables_align_wide_characters() -> None:
     """A Chinese character takes two columns."""
     assert render.table([["实例", "x"], ["i-1", "y"]], "<<", indent=0) == ["实例  x", "i-1   y"]
+
+
+def test_a_plan_and_a_run_are_shown_in_chinese() -> None:
+    """The preview and the columns of a table are translated; names and reasons stay."""
+    language.use("zh")
+
+    shown = preview.text(factory.plan(), "sha256:9f2c", 100)
+
+    assert "机群最多" in shown and "摘要 sha256:9f2c" in shown
+    assert "Digest" not in shown and "found" not in shown

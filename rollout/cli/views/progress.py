@@ -172,7 +172,7 @@ def _warning(event: str, **fields: object) -> LogLine:
 
 def slowed(run: Run, now: Instant) -> str:
     """Return the lanes that were throttled most as text, empty if there are none."""
-    known = [report.lane(one, now) for one in lanes(run)]
+    known = [str(report.lane(one, now)) for one in lanes(run)]
     more = f"; and {len(known) - LANES_SHOWN} more" if len(known) > LANES_SHOWN else ""
     return "; ".join(known[:LANES_SHOWN]) + more
 

@@ -1,15 +1,17 @@
-"""Format a run, open or closed, as text or plain data. Pure."""
+"""Format a run, open or closed, as text in the current language, or as plain data."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from rollout.app.runs import ListedRun, RunFacts
+from rollout.cli.language import is_english, tr, translated
 from rollout.cli.views import receivers, render
+from rollout.errors import CODES
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.printable import escaped
 from rollout.model.text import some
 from rollout.model.time import Duration, Instant, format_instant
@@ -19,44 +21,52 @@ CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "o
 """Each instance of the inventory has exactly one of these classes. A closed run has none open."""
 
 NEXT_STEP = {
-    "failed": "fix the cause, then plan again",
-    "stranded": "key attached, not in force: restart the instance, or plan again (restart only)",
-    "in_doubt": "the restart is not confirmed: resume observes it again; if you know the outcome, "
-    "state it with rollout resolve",
-    "skipped": "not changed: fix the cause, then plan again",
-    "unverified": "restarted but not proved: check that the new key works",
+    "failed": say("fix the cause, then plan again"),
+    "stranded": say(
+        "key attached, not in force: restart the instance, or plan again (restart only)"
+    ),
+    "in_doubt": say(
+        "the restart is not confirmed: resume observes it again; if you know the outcome, "
+        "state it with rollout resolve"
+    ),
+    "skipped": say("not changed: fix the cause, then plan again"),
+    "unverified": say("restarted but not proved: check that the new key works"),
 }
 NEXT_STEP_FOR = {
-    "foreign_key": (
+    "foreign_key": say(
         "another operator attached a third key pair: find out who; resume observes it again"
     ),
-    "gone": "released during the run: nothing to do",
-    "stopped_since_plan": "stopped by another operator after planning: start it, or plan again",
-    "stopped_after_attach": (
+    "gone": say("released during the run: nothing to do"),
+    "stopped_since_plan": say(
+        "stopped by another operator after planning: start it, or plan again"
+    ),
+    "stopped_after_attach": say(
         "stopped by another operator after the attach: the key takes effect at the next start"
     ),
-    "login_unproven": (
+    "login_unproven": say(
         "restarted, but no login reached it: check address, port and jump host, then log in"
     ),
-    "key_refused": "it runs and refuses the new key: log in by the console, then plan again",
-    "former_key_accepted": "the former key still opens it: remove that key from authorized_keys",
-    "host_key_changed": (
+    "key_refused": say("it runs and refuses the new key: log in by the console, then plan again"),
+    "former_key_accepted": say(
+        "the former key still opens it: remove that key from authorized_keys"
+    ),
+    "host_key_changed": say(
         "its host key changed with the restart: find out why before you log in to it"
     ),
-    "hook_failed": "it runs, and a check of `verify` failed: read the audit log",
-    "key_pair_changed": (
+    "hook_failed": say("it runs, and a check of `verify` failed: read the audit log"),
+    "key_pair_changed": say(
         "attached while the key pair had another public key: attach a key pair with a new name"
     ),
 }
 """Next steps by reason; they take precedence over the next steps by phase."""
 NEXT_STEP_CLOSED = {
-    "foreign_key": "another operator attached a third key pair: find out who, then plan again",
-    "in_doubt": "the restart is not confirmed: check the instance, then plan again",
+    "foreign_key": say("another operator attached a third key pair: find out who, then plan again"),
+    "in_doubt": say("the restart is not confirmed: check the instance, then plan again"),
 }
 """Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
 LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
-RESUME_ACCEPTS = "accepts these failures and continues:"
+RESUME_ACCEPTS = say("accepts these failures and continues:")
 
 _COLUMNS = {
     "done": ("done",),
@@ -71,6 +81,48 @@ _COLUMNS = {
 }
 """Columns of the wave table and their phases. Columns without instances are left out."""
 _ALWAYS = ("done", "failed")
+
+
+NAMES = {
+    "done": say("done"),
+    "unverified": say("unverified"),
+    "restarting": say("restarting"),
+    "verifying": say("verifying"),
+    "in doubt": say("in doubt"),
+    "in_doubt": say("in doubt"),
+    "failed": say("failed"),
+    "stranded": say("stranded"),
+    "skipped": say("skipped"),
+    "waiting": say("waiting"),
+    "open": say("open"),
+    "excluded": say("excluded"),
+}
+"""Classes and phases of instances, by their names in documents."""
+STATES = {
+    "running": say("running"),
+    "interrupted": say("interrupted"),
+    "paused": say("paused"),
+    "halted": say("halted"),
+    "drained": say("drained"),
+    "closed": say("closed"),
+    "unreadable": say("unreadable"),
+    "open": say("open"),
+    "waiting": say("waiting"),
+    "aborted": say("aborted"),
+    "not started": say("not started"),
+}
+"""States of runs and waves, by their names in documents."""
+_HISTORY = {
+    "run": say("run"),
+    "started": say("started"),
+    "state": say("state"),
+    "done": say("done"),
+    "failed": say("failed"),
+    "stranded": say("stranded"),
+    "exit": say("exit"),
+    "plan": say("plan"),
+}
+"""Columns of the list of runs."""
 
 
 class RunFields(msgspec.Struct, frozen=True):
@@ -94,13 +146,14 @@ class RunFields(msgspec.Struct, frozen=True):
 def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view, width)]
-    lines += [f"  {lane(one, facts.at)}" for one in view.lanes]
+    lines += [f"  {translated(lane(one, facts.at))}" for one in view.lanes]
     if view.window:
         lines += render.wrap(view.window, width, first="  ", rest="    ")
     if view.state != "closed":
         waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
         if waiting:
-            lines += render.wrap(f"waiting: {'; '.join(waiting)}", width, first="  ", rest="    ")
+            text = tr("waiting: {reasons}", reasons="; ".join(waiting))
+            lines += render.wrap(text, width, first="  ", rest="    ")
     for cluster in view.clusters:
         lines += render.wrap(cluster, width, first="  ", rest="    ")
     lines += [*_sum(view, width), *_elsewhere(view, width), *_listed(view, width)]
@@ -112,27 +165,26 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
 def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
     """Yield the commands that continue or close the run."""
     if view.to_promote:
-        yield f"promote: rollout promote {view.run}"
+        yield tr("promote: {command}", command=f"rollout promote {view.run}")
     if view.shut:
-        yield f"open:   rollout promote {view.run} --reason WHY"
+        yield tr("open:   {command}", command=f"rollout promote {view.run} --reason WHY")
     stopped = view.state in ("halted", "drained", "paused")
     if stopped or (view.state == "running" and not facts.holder):
-        accepts = f"{RESUME_ACCEPTS} " if view.reason.startswith("R0504") else ""
-        yield f"resume: {accepts}rollout resume {view.run}"
+        accepts = f"{translated(RESUME_ACCEPTS)} " if view.reason.startswith("R0504") else ""
+        yield tr("resume: {command}", command=f"{accepts}rollout resume {view.run}")
     if view.state == "halted":
-        yield f"abort:  rollout abort {view.run}"
+        yield tr("abort:  {command}", command=f"rollout abort {view.run}")
 
 
 def summary(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the state and the run's files as text; `apply` and `resume` print it when they end."""
     files = [
-        f"audit:  rollout audit verify {view.run}",
-        f"head:   {facts.head}",
-        f"files:  {facts.location}",
+        tr("audit:  {command}", command=f"rollout audit verify {view.run}"),
+        tr("head:   {head}", head=facts.head),
+        tr("files:  {folder}", folder=facts.location),
     ]
-    text = status(view, facts, width)
-    ends_with_commands = text.rpartition("\n")[2].startswith(("promote", "open", "resume", "abort"))
-    return "\n".join([text, *([] if ends_with_commands else [""]), *files])
+    gap = [] if any(_next_commands(view, facts)) else [""]
+    return "\n".join([status(view, facts, width), *gap, *files])
 
 
 def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
@@ -157,10 +209,18 @@ def classes(counts: Mapping[str, int], down: int) -> str:
     `down` of the failed instances are down, the others serve.
     """
     failed = counts.get("failed", 0)
-    split = f" ({failed - down:,} serve, {down:,} down)" if failed else ""
-    parts = [f"{counts[name]:,} {name}" for name in CLASSES if name in counts]
-    parts = [part + split if part.endswith("failed") else part for part in parts]
-    return " + ".join(re.sub("[ _]", "\u00a0", part) for part in parts)
+    split = tr(" ({serve:,} serve, {down:,} down)", serve=failed - down, down=down)
+    parts = [
+        f"{counts[name]:,} {class_name(name)}{split if failed and name == 'failed' else ''}"
+        for name in CLASSES
+        if name in counts
+    ]
+    return " + ".join(part.replace(" ", "\u00a0") for part in parts)
+
+
+def class_name(name: str) -> str:
+    """Return the name of a class or phase for people."""
+    return translated(NAMES[name]) if name in NAMES else name.replace("_", " ")
 
 
 def state_of(view: RunView, holder: str) -> str:
@@ -168,23 +228,56 @@ def state_of(view: RunView, holder: str) -> str:
     return "interrupted" if view.state == "running" and not holder else view.state
 
 
+def state_name(state: str) -> str:
+    """Return the state of a run or a wave for people."""
+    return translated(STATES[state]) if state in STATES else state
+
+
 def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
     took: Duration = facts.at - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
-    parts = [f"{view.run}  {state_of(view, facts.holder).upper()}"]
+    state = state_of(view, facts.holder)
+    parts = [f"{view.run}  {state_name(state).upper()}"]
     if open_wave is not None:
-        parts.append(f"wave {open_wave + 1}/{len(view.waves)} {view.waves[open_wave].name}")
-    since = f"since {format_instant(facts.started_at)} ({render.span(took)})"
-    lines = ["EMULATOR   no real instance is changed"] if facts.emulated else []
+        name = view.waves[open_wave].name
+        parts.append(
+            tr(
+                "wave {number}/{waves} {name}",
+                number=open_wave + 1,
+                waves=len(view.waves),
+                name=name,
+            )
+        )
+    lines = [f"EMULATOR   {tr('no real instance is changed')}"] if facts.emulated else []
     lines.append(" · ".join(parts))
-    lines.append(f"  plan {view.name} {render.short(facts.plan_digest)} · {since}")
+    lines.append(
+        tr(
+            "  plan {name} {digest} · since {time} ({span})",
+            name=view.name,
+            digest=render.short(facts.plan_digest),
+            time=format_instant(facts.started_at),
+            span=render.span(took),
+        )
+    )
     if view.reason:
-        stopped = "stopped by " if view.state == "drained" else ""
-        lines += render.wrap(f"{stopped}{view.reason}", width, first="  ", rest="    ")
+        text = _reason(view)
+        lines += render.wrap(text, width, first="  ", rest="    ")
     if facts.holder:
         driver = facts.holder.removeprefix(f"run {view.run} by ")
-        lines += render.wrap(f"driven by {driver}", width, first="  ", rest="    ")
+        lines += render.wrap(
+            tr("driven by {driver}", driver=driver), width, first="  ", rest="    "
+        )
     return lines
+
+
+def _reason(view: RunView) -> str:
+    """Return why the run stopped: the text of its journal, after its title in other languages."""
+    if view.state == "drained":
+        return tr("stopped by {cause}", cause=view.reason)
+    code = view.reason.partition(" ")[0]
+    if is_english() or code not in CODES:
+        return view.reason
+    return tr("{title}: {text}", title=translated(CODES[code].title), text=view.reason)
 
 
 def _waves(view: RunView) -> list[str]:
@@ -193,37 +286,47 @@ def _waves(view: RunView) -> list[str]:
         for wave in view.waves
     ]
     names = [name for name in _COLUMNS if name in _ALWAYS or any(one[name] for one in counts)]
-    rows = [("wave", "targets", *names, "")]
+    heads = (translated(NAMES[name]) for name in names)
+    rows = [(tr("wave"), tr("targets"), *heads, "")]
     for wave, numbers in zip(view.waves, counts, strict=True):
         cells = [f"{numbers[name]:,}" for name in names]
-        rows.append((wave.name, f"{wave.targets:,}", *cells, wave.state))
+        rows.append((wave.name, f"{wave.targets:,}", *cells, state_name(wave.state)))
     return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 
 def _permits(view: RunView, width: int) -> list[str]:
     if view.state == "closed":
         return []
-    down = some(
-        [f"{one.used:,} of {one.cap:,} permits ({escaped(one.key)})" for one in view.groups]
+    permits = [
+        tr("{used:,} of {most:,} permits ({group})", used=one.used, most=one.cap, group=one.key)
+        for one in view.groups
+    ]
+    text = tr(
+        "down {permits} · exposed {exposed:,} of {most:,}",
+        permits=some([escaped(one) for one in permits]),
+        exposed=view.exposed,
+        most=view.exposed_max,
     )
-    text = f"down {down} · exposed {view.exposed:,} of {view.exposed_max:,}"
     return render.wrap(text, width, first="  ", rest="    ")
 
 
-def lane(one: LaneView, at: Instant) -> str:
-    """Return one throttled lane at that instant as text: its pace, its number of throttled calls,
-    and the end of its pause.
+def lane(one: LaneView, at: Instant) -> Phrase:
+    """Return one throttled lane at that instant: its pace, its number of throttled calls, and the
+    end of its pause.
     """
-    learned = f" of {one.quota:,} learned" if one.quota else ""
-    pace = f"{one.region} {one.action} {one.per_minute:,}/min{learned}"
-    paused = f" · paused until {one.until[11:19]} UTC" if one.until > format_instant(at) else ""
-    return f"{pace} · throttled {one.throttled:,}{paused}"
+    pace: Wording = f"{one.region} {one.action} {one.per_minute:,}/min"
+    if one.quota:
+        pace = say("{pace} of {quota:,} learned", pace=pace, quota=one.quota)
+    text = say("{pace} · throttled {number:,}", pace=pace, number=one.throttled)
+    if one.until <= format_instant(at):
+        return text
+    return say("{lane} · paused until {time} UTC", lane=text, time=one.until[11:19])
 
 
 def _sum(view: RunView, width: int) -> list[str]:
     """Return the sum `found = done + … + excluded` as lines."""
     found = sum(view.classes.values())
-    text = f"{found:,} found = {classes(view.classes, view.failed_down)}"
+    text = tr("{found:,} found = {sum}", found=found, sum=classes(view.classes, view.failed_down))
     return render.wrap(text, width, first="  ", rest="    ")
 
 
@@ -232,17 +335,20 @@ def _elsewhere(view: RunView, width: int) -> list[str]:
     found = view.restarted_elsewhere
     if not found:
         return []
-    names = ", ".join(found[:ELSEWHERE_SHOWN])
-    more = ", …" if len(found) > ELSEWHERE_SHOWN else ""
-    text = f"restarted by other operators during the run: {len(found):,} ({names}{more})"
+    more = ["…"] if len(found) > ELSEWHERE_SHOWN else []
+    text = tr(
+        "restarted by other operators during the run: {number:,} ({names})",
+        number=len(found),
+        names=", ".join([*found[:ELSEWHERE_SHOWN], *more]),
+    )
     return render.wrap(text, width, first="  ", rest="    ")
 
 
 def _listed(view: RunView, width: int) -> list[str]:
     """Return lines about the instances that need an operator, and about those that were skipped."""
     return [
-        *_list(view, "Needs an operator:", view.left, "ids", width),
-        *_list(view, "Skipped:", view.skipped, "json", width),
+        *_list(view, tr("Needs an operator:"), view.left, "ids", width),
+        *_list(view, tr("Skipped:"), view.skipped, "json", width),
     ]
 
 
@@ -255,21 +361,23 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
     cells = [(one.instance, one.region, phase(one.phase, down=one.down), one.why) for one in shown]
     lines += render.table(cells, "<<<<")
     if len(rows) > len(shown):
-        more = f"rollout status {view.run} -o {form}"
-        lines.append(f"  … {len(rows) - len(shown):,} more: {more}")
+        more = len(rows) - len(shown)
+        command = f"rollout status {view.run} -o {form}"
+        lines.append(tr("  … {more:,} more: {command}", more=more, command=command))
     for key in dict.fromkeys(_next_step(one) for one in rows):
         closed = NEXT_STEP_CLOSED.get(key) if view.state == "closed" else None
         step = closed or NEXT_STEP_FOR.get(key) or NEXT_STEP.get(key)
         if step:
-            lines += render.wrap(f"{key}: {step}", width, first="  → ", rest="    ")
+            text = tr("{reason}: {step}", reason=key, step=step)
+            lines += render.wrap(text, width, first="  → ", rest="    ")
     return lines
 
 
 def phase(label: str, *, down: bool) -> str:
     """Return a phase. A failed instance either serves, or is down and keeps its permit."""
     if label != "failed":
-        return label
-    return f"{label}, down" if down else f"{label}, serves"
+        return class_name(label)
+    return tr("failed, down") if down else tr("failed, serves")
 
 
 def _next_step(left: Left) -> str:
@@ -302,7 +410,7 @@ def row(listed: ListedRun) -> dict[str, Any]:
 def history(rows: list[dict[str, Any]], columns: int | None) -> str:
     """Return a table with a line for each of these rows."""
     names = ("run", "started", "state", "done", "failed", "stranded", "exit", "plan")
-    table: list[tuple[str, ...]] = [names]
+    table: list[tuple[str, ...]] = [tuple(translated(_HISTORY[name]) for name in names)]
     for row in rows:
         classes = row.get("classes", {})
         done = f"{classes['done']:,}/{row['targets']:,}" if classes else "-"
@@ -310,6 +418,7 @@ def history(rows: list[dict[str, Any]], columns: int | None) -> str:
         cells = ["-" if number is None else f"{number:,}" for number in numbers]
         plan = row.get("plan", "-") + (" EMULATOR" if row.get("emulator") else "")
         started = row["started_at"][: len("2026-11-24T15:21")] + "Z"
-        table.append((row["run"], started, row["state"], done, *cells, plan))
+        state = state_name(row["state"])
+        table.append((row["run"], started, state, done, *cells, plan))
     lines = render.table(table, "<<<>>>><", indent=0)
     return "\n".join(render.fit(line, columns) for line in lines)
