@@ -21,7 +21,7 @@ from rollout.journal.chain import Head
 from rollout.journal.disk import REAL, Disk
 from rollout.journal.follower import Follower
 from rollout.journal.locks import driver, heartbeat, leases, lock
-from rollout.journal.locks.leases import Applicant, Leases
+from rollout.journal.locks.leases import REAL_TIMING, Applicant, Leases, Timing
 from rollout.journal.locks.lock import Lock, Owner
 from rollout.journal.reader import PLAN, PREFIX, Reader, read, read_plan, run_id, unusable
 from rollout.journal.schedules import DirectorySchedules
@@ -133,9 +133,13 @@ class LockedDirectory:
         owner: Owner,
         disk: Disk,
         say: Callable[[str], None] = lambda _: None,
+        timing: Timing = REAL_TIMING,
+        *,
+        shared: bool = False,
     ) -> None:
+        """Hold `held`. `shared`: several machines may use the file system."""
         self.held = held
-        self._say = say
+        self._say, self._timing, self._shared = say, timing, shared
         self._leases: Leases | None = None
         self._path, self._owner, self._disk = path, owner, disk
 
@@ -163,18 +167,18 @@ class LockedDirectory:
 
     async def lease(self, sites: Iterable[Site], plan_digest: str, user: str) -> Leases:
         """See LockedStore."""
-        flocks = not runs_directory.is_shared(self._path)
+        clock, flocks = self._timing.clock, not self._shared
         applicant = Applicant(
-            self._path, run_id(plan_digest), user, self._owner, flocks, self._disk
+            self._path, run_id(plan_digest), user, self._owner, flocks, self._disk, clock
         )
-        self._leases = await leases.take(sites, applicant, self._say)
+        self._leases = await leases.take(sites, applicant, self._say, self._timing.sleep)
         return self._leases
 
     def share(self, journal: RunJournal) -> None:
         """See LockedStore. Not on a file system of several machines: there the lock of all runs,
         with its heartbeats, is the only one that they have in common.
         """
-        if not runs_directory.is_shared(self._path):
+        if not self._shared:
             journal.guard_alone()
             self.held.release()
 
@@ -209,8 +213,16 @@ class DirectoryStore:
     `owner` is the process that takes locks; by default this one.
     """
 
-    def __init__(self, path: Path, *, disk: Disk = REAL, owner: Owner | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        disk: Disk = REAL,
+        owner: Owner | None = None,
+        timing: Timing = REAL_TIMING,
+    ) -> None:
         self.path = path
+        self._timing = timing
         self._disk = disk
         self._owner = this_process() if owner is None else owner
 
@@ -251,7 +263,9 @@ class DirectoryStore:
         owner = msgspec.structs.replace(self._owner, since=now)
         held = await heartbeat.take_runs(self.path, owner, disk=self._disk)
         with (
-            LockedDirectory(self.path, held, owner, self._disk, say) as locked,
+            LockedDirectory(
+                self.path, held, owner, self._disk, say, self._timing, shared=True
+            ) as locked,
             heartbeat.Heart(held),
         ):
             yield locked
@@ -262,7 +276,7 @@ class DirectoryStore:
         """Take the lock on a file system that only this machine uses. Errors as `lock`."""
         owner = msgspec.structs.replace(self._owner, since=now)
         held = lock.take_runs(self.path, owner, disk=self._disk)
-        return LockedDirectory(self.path, held, owner, self._disk, say)
+        return LockedDirectory(self.path, held, owner, self._disk, say, self._timing)
 
 
 def this_process() -> Owner:

@@ -31,7 +31,7 @@ from rollout.model.windows import Interval, PlanWindows
 from rollout.sim.check import checkers, crashes
 from rollout.sim.world.build import OTHER, WANTED, public_key
 from rollout.sim.world.logins import LoginProofs
-from rollout.sim.world.record import RunRecord
+from rollout.sim.world.record import LeaseHold, RunRecord
 from rollout.sim.world.scenario import ExternalChange, Interference
 from rollout.sim.world.world import World
 
@@ -542,6 +542,22 @@ def _intents_where_all_fail(world: World) -> None:
     )
 
 
+def _another_run_holds_the_lease(world: World) -> None:
+    record = world.record
+    first = record.sent[0]
+    record.holds.append(LeaseHold(first.region, first.at, seized=False, ended=first.at + 1))
+
+
+def _in_flight_when_the_lease_is_seized(world: World) -> None:
+    record = world.record
+    last = record.sent[-1]
+    record.holds.append(LeaseHold(last.region, last.at + MINUTE, seized=True))
+
+
+def _a_run_of_another_region_waits(world: World) -> None:
+    world.record.shut_out.append(world.record.begun)
+
+
 PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-01", _leaves_before_it_is_durable),
     ("I-02", _no_attempt),
@@ -590,6 +606,9 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-81", _restarts_after_a_refusal),
     ("I-90", _never_approved),
     ("I-90", _approved_by_nobody),
+    ("I-48", _another_run_holds_the_lease),
+    ("I-48", _in_flight_when_the_lease_is_seized),
+    ("I-91", _a_run_of_another_region_waits),
     ("I-84", _intents_in_a_held_image),
     ("I-84", _intents_where_all_fail),
     ("I-83", _a_target_of_last_comes_first),

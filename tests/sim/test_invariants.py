@@ -21,7 +21,6 @@ ELSEWHERE = {
     ),
     "I-17": ("core/planning/test_chained.py", "app/test_chained.py"),
     "I-36": ("ecs/test_governor.py",),
-    "I-48": ("e2e/test_leases.py", "journal/locks/test_leases.py", "engines/test_local.py"),
     "I-46": ("core/running/test_decider.py", "core/running/test_evolve.py"),
     "I-47": ("journal/test_record.py", "journal/test_chain.py"),
     "I-51": ("journal/test_writer.py", "app/test_preflight.py"),

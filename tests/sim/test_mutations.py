@@ -31,6 +31,8 @@ from rollout.core.running.state import Run
 from rollout.core.running.stations import Station
 from rollout.core.running.waiting import Waiting
 from rollout.engines.clock import WallJumps
+from rollout.journal.directory import LockedDirectory
+from rollout.journal.locks.leases import LeaseClaim, Leases
 from rollout.journal.locks.ownership import Claim
 from rollout.model import approval, limits
 from rollout.model.approval import Approvers
@@ -47,7 +49,7 @@ from rollout.model.instance import Instance
 from rollout.model.outcome import Answer, Done, Unknown
 from rollout.model.plan import Plan
 from rollout.model.site import Site
-from rollout.model.time import Instant
+from rollout.model.time import HOUR, Instant
 from rollout.sim.check import trial
 from rollout.sim.world import calls, scenario
 from rollout.sim.world.disk import SimDisk
@@ -403,6 +405,23 @@ def hold_no_cohort(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(quarantine, "due", lambda _: None)
 
 
+def send_without_the_lease(patch: pytest.MonkeyPatch) -> None:
+    """A process does not notice that its lease expired or was taken over."""
+    patch.setattr(Leases, "lost", lambda _: "")
+    patch.setattr(Leases, "left_ms", lambda _: HOUR)
+
+
+def seize_leases_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A lease that was not renewed for a moment has expired."""
+    patch.setattr(limits, "LEASE_LIVE_MS", 0)
+    patch.setattr(LeaseClaim, "_has_expired", lambda *_: True)
+
+
+def keep_the_lock_of_all_runs(patch: pytest.MonkeyPatch) -> None:
+    """A process that drives a run lets no other one take leases."""
+    patch.setattr(LockedDirectory, "share", lambda *_: None)
+
+
 def restart_last_like_others(patch: pytest.MonkeyPatch) -> None:
     """The planner ignores the rules of `last`."""
     patch.setattr(last, "order", lambda _, parts, *__: last.Ordered(parts))
@@ -472,6 +491,9 @@ def test_a_broken_core_is_caught(
 
 
 OF_FEATURES: tuple[tuple[Break, str, Callable[[Scenario], object]], ...] = (
+    (send_without_the_lease, "LeasesHeld", lambda one: one.leasing.others),
+    (seize_leases_at_once, "LeasesHeld", lambda one: one.leasing.others),
+    (keep_the_lock_of_all_runs, "LeasesHeld", lambda one: one.leasing.others),
     (restart_last_like_others, "LastOnes", lambda one: one.ordering.numbers),
     (hold_no_cohort, "CohortsHeld", lambda one: one.cohort.fault),
     (count_approvals_of_other_plans, "ApprovedFirst", lambda one: one.approving.required),

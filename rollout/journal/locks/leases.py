@@ -29,6 +29,17 @@ POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """The clocks of this machine, and how a process waits."""
+
+    clock: SteadyClock = field(default_factory=SteadyClock)
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+
+
+REAL_TIMING = Timing()
+
+
+@dataclass(frozen=True, slots=True)
 class Applicant:
     """The process that takes leases for its run.
 

@@ -53,6 +53,8 @@ RARE: tuple[str, ...] = (
     *("torn tail", "never began", "drained", "interrupted", "poisoned", "final events"),
     *("lock refused", "second lock refused", "journal refused", "lost the run"),
     *("lock taken over", "lock taken over elsewhere"),
+    *("own lease refused", "lease refused", "lease awaited", "lease of another run"),
+    *("lease seized", "another run refused", "lease of another run lost", "halted: lease"),
     *("suspended", "paused", "busy", "key changed", "left stopped", "restarted elsewhere"),
     *("resumed three times", "closed", "closed with failures", "wave after wave"),
     *(f"hand {change.value}" for change in ExternalChange),

@@ -21,6 +21,7 @@ from rollout.sim.world.approving import Approving
 from rollout.sim.world.cohort import BadCohort
 from rollout.sim.world.driver import End
 from rollout.sim.world.gating import Gating, OperatorPause
+from rollout.sim.world.leasing import Leasing
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.ordering import Ordering
 from rollout.sim.world.record import RunRecord
@@ -69,6 +70,7 @@ def calm(**changes: object) -> Scenario:
         ordering=Ordering(),
         approving=Approving(),
         cohort=BadCohort(),
+        leasing=Leasing(),
         abort_ms=None,
         keys=1,
         resolves=False,

@@ -143,8 +143,9 @@ class SimDisk:
 
     def names(self, path: Path) -> list[str]:
         """See Disk."""
-        depth = len(path.parts)
-        return sorted({file.parts[depth] for file in self.files if path in file.parents})
+        folder, depth = path.parts, len(path.parts)
+        paths = (file.parts for file in self.files)
+        return sorted({parts[depth] for parts in paths if parts[:depth] == folder != parts})
 
     def read(self, path: Path) -> BinaryIO:
         """See Disk."""
@@ -164,6 +165,9 @@ class SimDisk:
     def replace(self, source: Path, target: Path) -> None:
         """See Disk."""
         self.crash_points.visit("replace")
+        if source in self.files:
+            self.files[target] = self.files.pop(source)
+            return
         for path in [one for one in self.files if one == source or source in one.parents]:
             name = target if path == source else target / path.relative_to(source)
             self.files[name] = self.files.pop(path)

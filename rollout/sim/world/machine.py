@@ -54,6 +54,8 @@ class Machine:
         clock, now = process.clock, process.heap.now
         if clock.suspended:
             return
+        if process.leases is not None:
+            process.leases.sleep()
         if suspension.paused:
             lag = clock.lag + suspension.lasts_ms
             epoch = process.decider.run.epoch

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
+from rollout.core.running import gates
 from rollout.core.running.journey import Phase
+from rollout.core.running.state import Run
 from rollout.model.event import Actor, OperatorCommand, OperatorVerb, Resolution
 from rollout.model.time import Instant
 from rollout.sim.time.dice import Dice
+from rollout.sim.time.heap import Time
 from rollout.sim.world.driver import Driver
 from rollout.sim.world.record import RunRecord
 
@@ -18,20 +21,62 @@ _ACTOR = Actor("operator", "", "sim", 0, "rollout sim")
 
 
 class OperatorScript:
-    """The commands of one scenario, in the order in which they are sent."""
+    """The commands of one scenario, in the order in which they are sent. `process` is the present
+    one, None if there is none.
+    """
 
-    def __init__(self, record: RunRecord) -> None:
-        self._record = record
+    def __init__(self, record: RunRecord, time: Time) -> None:
+        self.process: Driver | None = None
+        self._record, self._time = record, time
+        self._attending = False
+        self._pauses_end: Instant = 0
         self._dice = Dice(record.scenario.seed, "statements")
         self._count = 0
         self._waiting: list[OperatorCommand] = []
 
-    def command(self, verb: OperatorVerb, process: Driver | None, now: Instant) -> None:
+    def plan_all(self) -> None:
+        """Schedule the abort and the pauses of the scenario."""
+        record, scenario = self._record, self._record.scenario
+        if scenario.abort_ms is not None:
+            self._command_at(record.begun + scenario.abort_ms, OperatorVerb.ABORT)
+        for pause in scenario.gating.pauses:
+            paused_at = record.begun + pause.at_ms
+            self._command_at(paused_at, OperatorVerb.PAUSE)
+            self._command_at(paused_at + pause.lasts_ms, pause.ended_by)
+            self._pauses_end = max(self._pauses_end, paused_at + pause.lasts_ms)
+
+    def attend(self, run: Run) -> None:
+        """Have an operator promote the run until it no longer waits for one."""
+        if not self._attending and self._waits_for_operator(run):
+            self._attending = True
+            after_ms = self._record.scenario.gating.answered_ms
+            self._time.at(self._time.now + after_ms, self._promote)
+
+    def _promote(self) -> None:
+        self._attending = False
+        run, process = self._record.run, self.process
+        if run is not None and self._waits_for_operator(run):
+            self._command(OperatorVerb.PROMOTE)
+            if process is not None and process.alive:
+                self.attend(run)
+
+    def _waits_for_operator(self, run: Run) -> bool:
+        """Return whether a manual gate waits, or a pause that no scheduled command ends any more: a
+        refused pause is delivered again to the next process, which may accept it.
+        """
+        forgotten = run.paused is not None and self._time.now >= self._pauses_end
+        return forgotten or gates.unanswered(run)
+
+    def _command_at(self, at: Instant, verb: OperatorVerb) -> None:
+        self._time.at(at, lambda: self._command(verb))
+
+    def _command(self, verb: OperatorVerb) -> None:
         """Send a command without a statement. It waits until a journal has it."""
         full = verb is OperatorVerb.PROMOTE and self._record.scenario.gating.full
-        self._waiting.append(msgspec.structs.replace(self._order(now, verb), full=full))
-        if process is not None and process.alive:
-            process.command(self._waiting[-1])
+        order = self._order(self._time.now, verb)
+        self._waiting.append(msgspec.structs.replace(order, full=full))
+        if self.process is not None and self.process.alive:
+            self.process.command(self._waiting[-1])
 
     def resolve(self, now: Instant) -> bool:
         """State the truth about each instance in doubt, or give it up; false if there is none."""

@@ -45,6 +45,7 @@ from rollout.sim.world.disk import CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, End, Endless, Stuck
 from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
+from rollout.sim.world.leasing import Keeper
 from rollout.sim.world.network import WAIT_MS_MAX, Call, Network, Received
 
 STEPS_MAX = 50_000
@@ -89,6 +90,7 @@ class Process:
         self.network: Network
         self.guests: Guests
         self.gates = GateWorld()
+        self.leases: Keeper | None = None
         self.incidents: set[str] = set()
         self.before_call: Callable[[int], None] = lambda _: None
         self.on_step: Callable[[list[AnyEvent], Instant], None] = lambda *_: None
@@ -154,6 +156,8 @@ class Process:
         now = self.clock.now
         if self.journal.low_space():
             self.loop.receive(LowSpace())
+        if self.leases is not None:
+            self.loop.receive(self.leases.arrival(now))
         line = self.loop.step(now)
         self.network.stopped = self.loop.frozen
         try:

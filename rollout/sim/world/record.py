@@ -14,6 +14,7 @@ from rollout.core.running.layout import Layout
 from rollout.core.running.state import Run
 from rollout.emulator.cloud.ledger import LedgerEntry
 from rollout.emulator.dispatch import Cloud
+from rollout.journal.reader import run_id
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
 from rollout.model import plan as planmodel
@@ -61,6 +62,18 @@ class Pause:
     lag: Duration
 
 
+@dataclass(slots=True)
+class LeaseHold:
+    """Another run held the lease of a region, and could send calls until `ended`. With `seized` it
+    took the lease over from a process of the simulated run that was stopped.
+    """
+
+    region: str
+    begun: Instant
+    seized: bool
+    ended: Instant | None = None
+
+
 @dataclass
 class RunRecord:
     """One run from its plan to its end."""
@@ -87,6 +100,9 @@ class RunRecord:
     gates: GateWorld = field(default_factory=GateWorld)
     """What the gates answered, which the run may only repeat."""
     keys_replaced: bool = False
+    holds: list[LeaseHold] = field(default_factory=list)
+    shut_out: list[Instant] = field(default_factory=list)
+    """When a run of another region was refused, although a process only drove this one."""
     intruders: list[Instant] = field(default_factory=list)
     sent_after_loss: int = 0
     """Calls that a process sent after its locks were removed."""
@@ -103,8 +119,9 @@ class RunRecord:
     verdict: Verdict | None = None
 
     def __post_init__(self) -> None:
-        digest = planmodel.digest(self.raw)
-        self.approvals = Approvals(self.scenario.approving, self.plan, digest)
+        self.digest = planmodel.digest(self.raw)
+        self.run_id = run_id(self.digest)
+        self.approvals = Approvals(self.scenario.approving, self.plan, self.digest)
 
     @property
     def run(self) -> Run | None:

@@ -20,10 +20,11 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import approving, cohort, gating, logins, opening, ordering
+from rollout.sim.world import approving, cohort, gating, leasing, logins, opening, ordering
 from rollout.sim.world.approving import Approving
 from rollout.sim.world.cohort import BadCohort
 from rollout.sim.world.gating import Gating
+from rollout.sim.world.leasing import Leasing
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import Opening
 from rollout.sim.world.ordering import Ordering
@@ -186,6 +187,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     ordering: Ordering = Ordering()
     approving: Approving = Approving()
     cohort: BadCohort = BadCohort()
+    leasing: Leasing = Leasing()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -225,7 +227,7 @@ def draw(seed: int) -> Scenario:
     dice, others = Dice(seed, "scenario"), Dice(seed, "others")
     operators = Dice(seed, "operators")
     proofs, guest_faults = logins.draw(seed)
-    bad = cohort.draw(seed)
+    bad, leases = cohort.draw(seed), leasing.draw(seed)
     names = regions.DEFAULT[: dice.pick((1, 1, 1, 2, 2, 3))]
     least = max(SIZE[0], INSTANCES_A_REGION_MIN * len(names))
     most = dice.pick((SMALL_MAX, SMALL_MAX, SMALL_MAX, SIZE[1]))
@@ -253,7 +255,7 @@ def draw(seed: int) -> Scenario:
         stops=tuple(_stopping(dice) for _ in range(dice.pick((0, 0, 1, 1, 2, PROCESSES_MAX)))),
         drifts=(*_drifts(dice), *_of_many(others)),
         rivals=tuple(_rival(dice) for _ in range(dice.pick((0, 0, 1, 2)))),
-        suspensions=_suspensions(others),
+        suspensions=_suspensions(others, leases),
         abort_ms=operators.between(0, 300) * SECOND if operators.chance(8) else None,
         resolves=operators.chance(50),
         keys=Dice(seed, "keys").pick((1, 1, 1, 2, 3)),
@@ -263,6 +265,7 @@ def draw(seed: int) -> Scenario:
         rates=Dice(seed, "rates").pick(_RATES),
         on_failure=bad.rule or Dice(seed, "failures").pick(_ON_FAILURE),
         cohort=bad,
+        leasing=leases,
         windows=opening.draw(seed),
         ordering=ordering.draw(seed),
         approving=approving.draw(seed),
@@ -357,8 +360,12 @@ def _of_many(dice: Dice) -> tuple[Interference, ...]:
     )
 
 
-def _suspensions(dice: Dice) -> tuple[Suspension, ...]:
-    return tuple(_suspension(dice) for _ in range(dice.pick((0, 0, 0, 0, 0, 1, 2))))
+def _suspensions(dice: Dice, leases: Leasing) -> tuple[Suspension, ...]:
+    drawn = tuple(_suspension(dice) for _ in range(dice.pick((0, 0, 0, 0, 0, 1, 2))))
+    if not leases.stopped_before:
+        return drawn
+    before = leases.stopped_before
+    return *drawn, Suspension(leasing.STOPPED_MS, paused=False, before_call=before)
 
 
 def _suspension(dice: Dice) -> Suspension:

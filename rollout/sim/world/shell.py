@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from rollout.core.running.decider import Decider
@@ -46,6 +47,7 @@ from rollout.sim.world.disk import Crash, CrashPoints
 from rollout.sim.world.driver import LIFE_MS_MAX, Driver, End, Stuck
 from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
+from rollout.sim.world.leasing import Leasing
 from rollout.sim.world.network import RATE_START, Arrivals
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import Scenario
@@ -78,11 +80,11 @@ class LoopTime:
 
 
 class ShellWorld(World):
-    """A world whose processes are the real shell. Use once."""
+    """A world whose processes are the real shell, without leases. Use once."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._accidents: list[str] = []
-        super().__init__(scenario)
+        super().__init__(msgspec.structs.replace(scenario, leasing=Leasing()))
 
     def make_time(self, begin: Instant) -> LoopTime:
         """See World."""

@@ -8,33 +8,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from rollout.core.invariant import Bug
-from rollout.core.running import gates
 from rollout.core.running.decider import Decider
-from rollout.core.running.state import Run
 from rollout.emulator.cloud.users import ACCOUNT_ID
 from rollout.emulator.fault_plan import FaultPlan
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault
+from rollout.errors import ConflictError
 from rollout.journal import verify
 from rollout.journal.directory import DirectoryRun, LockedDirectory
-from rollout.journal.reader import Reader, run_id
+from rollout.journal.reader import Reader
 from rollout.journal.writer import RunJournal
 from rollout.model import plan as planmodel
-from rollout.model.event import Actor, OperatorVerb
+from rollout.model.event import Actor, AnyEvent
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.check.stations import misplaced
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Heap, Time
-from rollout.sim.world import build, others
+from rollout.sim.world import build, neighbor, others
 from rollout.sim.world.calls import ApiRequest
 from rollout.sim.world.cohort import CohortFaults
 from rollout.sim.world.disk import Crash, CrashPoints, SimDisk
 from rollout.sim.world.driver import Driver, End, Stuck
 from rollout.sim.world.gate_world import GateWorld
 from rollout.sim.world.guests import Guests
-from rollout.sim.world.locks import ELSEWHERE, HERE, Locks
+from rollout.sim.world.locks import ELSEWHERE, HERE, RUNS, Locks
 from rollout.sim.world.machine import Machine
 from rollout.sim.world.network import Arrivals, Call, Network
 from rollout.sim.world.operators import OperatorScript
@@ -43,15 +41,14 @@ from rollout.sim.world.record import ProcessRecord, RunRecord, Sent
 from rollout.sim.world.scenario import Rival, Scenario, Stop, Stopping
 
 BEGIN: Instant = 1_795_400_000_000
-RUNS = Path("runs")
 RESUMES_MAX = 12
 """Maximum number of processes of one run with faults."""
 CALM_RESUMES_MAX = 30
 REPEATED_MAX = 2
 """A calm run that halts for the same reason this often in a row makes no progress, unless each
 resume accepts different failures."""
-_PASSES = ("failures", "login", "lost")
-"""Halts that a resume passes: it accepts failures, and takes the run back from a rival."""
+_PASSES = ("failures", "login", "lost", "lease")
+"""Halts that a resume passes: it accepts failures, and takes run and leases back from others."""
 
 
 class World:
@@ -74,17 +71,16 @@ class World:
             gates=plan.questions(),
             now=lambda: self.heap.now,
         )
-        self.run_dir = RUNS / run_id(planmodel.digest(self.record.raw))
-        self.locks = Locks(self.disk, self.record, self.run_dir)
+        self.run_dir = RUNS / self.record.run_id
+        self.locks = Locks(self.disk, self.record, self.heap)
+        self.neighbors = neighbor.all_of(self.record, self.disk, self.heap, self._awake)
         self.machine = Machine(self.record)
-        self.operators = OperatorScript(self.record)
+        self.operators = OperatorScript(self.record, self.heap)
         lost_percent = scenario.logins.lost_percent
         self.guests = Guests(self.cloud, plan, Dice(scenario.seed, "probes"), lost_percent)
         self.process: Driver | None = None
         self._sent_at_loss: int | None = None
-        self._attending = False
         self._waits = scenario.gating.waits
-        self._pauses_end: Instant = 0
 
     def run(self) -> RunRecord:
         """Start, stop and resume the run as the scenario says, until it ends."""
@@ -97,15 +93,11 @@ class World:
         record.begun = record.gates.begun = self.heap.now
         others.plan_all(record, self.heap)
         self.machine.plan_all(self.heap)
+        for one in self.neighbors:
+            self.heap.at(record.begun + one.begins_ms, one.begin)
         for rival in scenario.rivals:
             self.heap.at(record.begun + rival.at_ms, functools.partial(self._rival, rival))
-        if scenario.abort_ms is not None:
-            self._command_at(record.begun + scenario.abort_ms, OperatorVerb.ABORT)
-        for pause in scenario.gating.pauses:
-            paused_at = record.begun + pause.at_ms
-            self._command_at(paused_at, OperatorVerb.PAUSE)
-            self._command_at(paused_at + pause.lasts_ms, pause.ended_by)
-            self._pauses_end = max(self._pauses_end, paused_at + pause.lasts_ms)
+        self.operators.plan_all()
         try:
             if not self._safety():
                 self._liveness()
@@ -129,7 +121,8 @@ class World:
         process = Process(self.heap, self.crash_points, journal, decider)
         dice = Dice(self.scenario.seed, f"network/{len(self.record.processes)}")
         process.network = Network(self.arrivals, self.heap, dice, self._sending)
-        process.network.lost = journal.lost
+        process.leases = keeper = self.locks.keeper(process.clock)
+        process.network.lost = lambda: journal.lost() or (keeper.lost() if keeper else "")
         process.guests = self.guests
         process.gates = self.record.gates
         self.machine.start(process, journal)
@@ -190,11 +183,11 @@ class World:
         """Run one process to its end."""
         record, begun = self.record, self.heap.now
         died_at, drained = "", None
-        self.process = None
+        self.process = self.operators.process = None
         try:
             if stopping is not None and stopping.stop is Stop.CRASH:
                 self.crash_points.left = stopping.after
-            process = self._open(self.locks.take(begun))
+            process = self._admitted()
             if process is None:
                 self.locks.release()
                 return End.CLOSED
@@ -206,11 +199,32 @@ class World:
             end, died_at = End.CRASHED, str(crash)
             self.locks.die()
             self.disk.die(self.dice)
+            for one in self.neighbors:
+                one.die()
         self.crash_points.left = None
         self.disk.repair()
         self._buried(self.process)
         record.processes.append(ProcessRecord(begun, self.heap.now, end, died_at, drained))
         return end
+
+    def _admitted(self) -> Driver | None:
+        """Start or resume the run once no other run holds a lease that it needs."""
+        while True:
+            try:
+                return self._open(self.locks.take(self.heap.now))
+            except ConflictError:
+                self.locks.release()
+                self.record.count("lease refused")
+                self._pause(20 * SECOND)
+
+    def _awake(self) -> bool:
+        """Renew the leases of the live process up to now; return whether there is one."""
+        process = self.process
+        if process is None or not process.alive:
+            return False
+        if isinstance(process, Process) and process.leases is not None:
+            process.leases.catch_up()
+        return True
 
     def _open(self, locked: LockedDirectory) -> Driver | None:
         """Start the run, or resume it from its journal; None if it is closed."""
@@ -218,14 +232,16 @@ class World:
         if self.run_dir.name not in self.disk.names(RUNS) or not self._stored.started:
             if record.processes:
                 record.count("never began")
-            digest = planmodel.digest(record.raw)
+            digest = record.digest
             decider = Decider(record.plan)
             decider.after_step = self._after_step
+            leased = self.locks.lease()
             process = self._process(locked.create(digest, record.raw, self.heap.now), decider)
             self.machine.forget(1)
             decider.start(self.run_dir.name, digest, _actor(1), self.heap.now)
-            for approved in record.approvals.found():
-                decider.put(approved, self.heap.now)
+            events: list[AnyEvent] = [*record.approvals.found(), *leased]
+            for event in events:
+                decider.put(event, self.heap.now)
             record.decider = decider
             decider.waits = self._waits
             return process
@@ -233,6 +249,7 @@ class World:
         record.decider = folded
         if folded.run.closed is not None:
             return None
+        leased = self.locks.lease()
         journal = locked.open(reader, folded.run.epoch + 1, self.heap.now)
         process = self._process(journal, folded)
         folded.after_step = self._after_step
@@ -242,8 +259,10 @@ class World:
         for order in self.operators.due(folded.run.orders):
             folded.operate(order, self.heap.now)
         folded.resume(_actor(folded.run.epoch + 1), self.heap.now)
+        for lease in leased:
+            folded.put(lease, self.heap.now)
         folded.waits = self._waits
-        self._attend(folded)
+        self.operators.attend(folded.run)
         return process
 
     @property
@@ -260,11 +279,12 @@ class World:
         return decider, reader
 
     def _process(self, journal: RunJournal, decider: Decider) -> Driver:
-        process = self.process = self.make_process(self.locks.hold(journal), decider)
+        process = self.make_process(self.locks.hold(journal), decider)
+        self.process = self.operators.process = process
         return process
 
     def _after_step(self, decider: Decider) -> None:
-        self._attend(decider)
+        self.operators.attend(decider.run)
         if self.record.own and self._own_machine_restarted():
             self.record.count("own machine restarted")
             self.crash_points.left = 1
@@ -314,29 +334,6 @@ class World:
                     self._alive_at(process, at + 100, lambda: process.receive_signal("SIGTERM"))
                 return at
 
-    def _command_at(self, at: Instant, verb: OperatorVerb) -> None:
-        self.heap.at(at, lambda: self.operators.command(verb, self.process, self.heap.now))
-
-    def _attend(self, decider: Decider) -> None:
-        """Have an operator promote the run until it no longer waits for one."""
-        if not self._attending and self._waits_for_operator(decider.run):
-            self._attending = True
-            self.heap.at(self.heap.now + self.scenario.gating.answered_ms, self._promote)
-
-    def _promote(self) -> None:
-        self._attending = False
-        if self.record.decider is not None and self._waits_for_operator(self.record.decider.run):
-            self.operators.command(OperatorVerb.PROMOTE, self.process, self.heap.now)
-            if self.process is not None and self.process.alive:
-                self._attend(self.record.decider)
-
-    def _waits_for_operator(self, run: Run) -> bool:
-        """Return whether a manual gate waits, or a pause that no scheduled command ends any more: a
-        refused pause is delivered again to the next process, which may accept it.
-        """
-        forgotten = run.paused is not None and self.heap.now >= self._pauses_end
-        return forgotten or gates.unanswered(run)
-
     def _alive_at(self, process: Driver, at: Instant, action: Callable[[], None]) -> None:
         def act() -> None:
             if process.alive:
@@ -349,7 +346,10 @@ class World:
         if self.process is not None and self.process.alive:
             with self.crash_points.spared():
                 self.locks.contest(rival, self.heap.now)
-            if rival.removes and self._sent_at_loss is None:
+            lost = (
+                rival.removes > self.locks.shared
+            )  # who shares the lock of all runs needs it no more
+            if lost and self._sent_at_loss is None:
                 self._sent_at_loss = len(self.record.sent)
         else:
             self.locks.machine = ELSEWHERE if rival.elsewhere else HERE
