@@ -140,9 +140,10 @@ class Neighbor:
         with self._disk.crash_points.spared():
             if held.leases.lost():
                 self._record.count("lease of another run lost")
-                self._end(held, min(now, held.renewed + CALLS_MS))
+                self._end(held, held.renewed + CALLS_MS)
             elif now >= held.ends and self._wanted.stalls and not held.stalled:
                 held.stalled = True
+                self._mark(held, held.renewed + CALLS_MS)
                 self._later(STALL_MS, lambda: self._beat(held))
             elif now >= held.ends:
                 if not self._wanted.dies:
@@ -151,11 +152,16 @@ class Neighbor:
             else:
                 held.leases.renew()
                 held.renewed = now
+                self._mark(held, None)
                 self._later(limits.LEASE_BEAT_MS, lambda: self._beat(held))
 
-    def _end(self, held: _Held, at: Instant) -> None:
+    def _mark(self, held: _Held, ended: Instant | None) -> None:
+        """Record from when on it sends no calls; None while it may send some."""
         if held.hold is not None:
-            held.hold.ended = at
+            held.hold.ended = ended
+
+    def _end(self, held: _Held, at: Instant) -> None:
+        self._mark(held, at)
         self._disk.close(held.lock)
         self._forget()
 
