@@ -537,7 +537,8 @@ def _intents_where_all_fail(world: World) -> None:
     bad, good, *_ = sorted(zones.values(), key=len, reverse=True)
     before_all(
         world.record,
-        ev.Moved(Trigger.OBSERVED_RUNNING, tuple(good[:3]), "status"),
+        *(ev.LoginProbed(ordinal, LoginVerdict.PROVED) for ordinal in good[:3]),
+        ev.KeyReady(*world.record.plan.waves[0].cells[0].site, "ff"),
         ev.Moved(Trigger.TIMED_OUT, tuple(bad[:3]), "status"),
     )
 

@@ -36,6 +36,10 @@ class _Counts:
         self.held: set[str] = set()
         self._logins = history.record.plan.logins() is not None
         self._failed: set[int] = set()
+        self._layout = history.layout
+        self._attached: dict[int, int] = {}
+        """How many attaches were observed up to that of each target."""
+        self._proved: set[int] = set()
         self._done: set[int] = set()
         self._may_fail: set[int] = set()
         self._taken_back: set[int] = set()
@@ -49,13 +53,24 @@ class _Counts:
         ):
             if event.trigger in trigger:
                 targets.update(event.ordinals)
-        if event.trigger in _DONE and not self._logins:
-            self._done.update(event.ordinals)
+        if event.trigger is Trigger.OBSERVED_ATTACHED:
+            for ordinal in event.ordinals:
+                self._attached[ordinal] = len(self._attached) + 1
+        elif event.trigger in _DONE and not self._logins:
+            self._proved.update(event.ordinals)
+
+    def compared(self, event: ev.KeyReady) -> None:
+        """Count the proved targets whose key pair was compared after their attach."""
+        for ordinal in list(self._proved):
+            ours = self._layout.key_site_of(ordinal) == event.key_site
+            if ours and event.attached >= self._attached.get(ordinal, 0):
+                self._proved.remove(ordinal)
+                self._done.add(ordinal)
 
     def probed(self, event: ev.LoginProbed) -> None:
         """Count the result of a login."""
         proved = event.verdict is LoginVerdict.PROVED
-        (self._done if proved else self._may_fail).add(event.ordinal)
+        (self._proved if proved else self._may_fail).add(event.ordinal)
 
     def settled(self, event: ev.Settled, intent: Intent) -> None:
         """Count the refusals of a call."""
@@ -105,6 +120,8 @@ class CohortsHeld:
             match journaled.event:
                 case ev.Moved() as moved:
                     counts.moved(moved)
+                case ev.KeyReady() as ready:
+                    counts.compared(ready)
                 case ev.LoginProbed() as probed:
                     counts.probed(probed)
                 case ev.Settled(n=n) as settled if n in history.intents:
