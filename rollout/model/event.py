@@ -198,13 +198,16 @@ class Issued(Event, frozen=True):
 
 class Settled(Event, frozen=True):
     """How call `n` ended. `outcome` holds for all its instances that `items` does not name;
-    `items` are (ordinal, outcome). `at` is when the reply, the error or the time-out came.
+    `items` are (ordinal, outcome). `at` is when the reply, the error or the time-out came;
+    `service_at` is the service's time then, if it is known that this clock is behind and a rate
+    counts the call.
     """
 
     n: int
     at: Instant
     outcome: Outcome
     items: tuple[tuple[int, Outcome], ...] = ()
+    service_at: Instant = 0
 
 
 class Overridden(Event, frozen=True):

@@ -39,6 +39,18 @@ def test_a_bake_is_not_shortened_by_a_machine_whose_clock_stopped(seed: int) -> 
     assert trial.run(seed).wrong == []
 
 
+@pytest.mark.parametrize("seed", [2413, 3234])
+def test_a_rate_holds_after_the_clock_of_a_paused_machine_is_set_right(seed: int) -> None:
+    """Restarts whose replies were lost count by the service's clock."""
+    assert trial.run(seed).wrong == []
+
+
+@pytest.mark.parametrize("seed", [1912, 3789])
+def test_strict_limits_hold_while_logins_are_proved(seed: int) -> None:
+    """No attach takes the place of an instance whose login may still fail."""
+    assert trial.run(seed).wrong == []
+
+
 def test_a_failing_seed_prints_the_line_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ from rollout.model.command import (
     ObserveKeyPair,
     ObserveStatuses,
     QueryGate,
+    RestartCall,
     ServiceObservation,
 )
 from rollout.model.event import Actor, AnyEvent
@@ -183,7 +184,10 @@ class Decider:
             items = tuple(
                 (o, shortened(answer.items[i], now)) for o, i in pairs if i in answer.items
             )
-        self.put(ev.Settled(n, now, shortened(answer.outcome, now), items), now)
+        counted = issued is not None and isinstance(issued.command, RestartCall)
+        behind = self.watching.offset.low > 0 and counted and self.run.rates.rates
+        service_at = now + self.watching.offset.high if behind else 0
+        self.put(ev.Settled(n, now, shortened(answer.outcome, now), items, service_at), now)
         for text in answer.anomalies:
             self.put(ev.Anomaly(n, text), now)
 

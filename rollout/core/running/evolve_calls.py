@@ -130,7 +130,7 @@ def settle(run: Run, event: ev.Settled) -> None:
             _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event.at, whole=whole)
     else:
         for ordinal in command.ordinals:
-            _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event.at)
+            _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event)
 
 
 def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, whole: bool) -> None:
@@ -148,10 +148,10 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
             move_target(run, ordinal, Trigger.ATTACH_REPEATABLE)
 
 
-def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
-    record = run.restarting[ordinal]
+def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled) -> None:
+    record, at = run.restarting[ordinal], event.at
     record.left_by = record.begun = at
-    _count_begun(run, ordinal, outcome, at)
+    _count_begun(run, ordinal, outcome, event)
     match outcome:
         case Done():
             record.answered = True
@@ -172,16 +172,17 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> N
                 run.ledger.postpone(ordinal)
 
 
-def _count_begun(run: Run, ordinal: int, outcome: Outcome, at: Instant) -> None:
+def _count_begun(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled) -> None:
     """Count an ended restart against the rates: an accepted one began before the reply, a lost one
     begins within the settle window, a refused one never. The clock of this process is behind the
-    service's if the machine was suspended.
+    service's if the machine was suspended; that of the next process may be right again.
     """
+    latest = max(event.at, event.service_at)
     match outcome:
         case Done():
-            run.rates.end(ordinal, max(at, api_time_of(outcome, at) + SECOND))
+            run.rates.end(ordinal, max(latest, api_time_of(outcome, event.at) + SECOND))
         case Unknown():
-            latest = max(at, run.service_time)
+            latest = max(latest, run.service_time)
             run.rates.end(ordinal, latest + run.plan.restart.settle_window_ms)
         case Refused():
             run.rates.end(ordinal, None)

@@ -57,7 +57,7 @@ class RestartRates:
         items = dict(event.items)
         for restart, group in self._restarts(issued):
             outcome = items.get(restart[1], event.outcome)
-            self._end(restart, group, outcome, event.at)
+            self._end(restart, group, outcome, max(event.at, event.service_at))
 
     def torn(self) -> None:
         """A half-written line was cut: it may have contained intents."""

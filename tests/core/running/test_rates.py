@@ -14,10 +14,12 @@ from rollout.core.invariant import Bug
 from rollout.core.running.layout import Layout
 from rollout.core.running.rates import Rates
 from rollout.core.running.view import view
+from rollout.core.running.windows import Offset
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.instance import Status
+from rollout.model.outcome import Answer, Unknown
 from rollout.model.spec import Amount, Budget
 from rollout.model.time import MINUTE, SECOND, Instant
 from tests.core import samples
@@ -148,6 +150,26 @@ def test_the_count_survives_a_crash_and_lost_replies() -> None:
         assert most_in_a_window(begun(world)) <= 2
         assert all(e.at <= e.not_after for e in commands(world, RestartCall))
         assert len(world.events(ev.Resumed)) >= 1
+
+
+def test_a_lost_restart_counts_by_the_clock_of_the_service_while_this_one_is_behind() -> None:
+    """A virtual machine that was paused shows an old time; the next process, with a clock that was
+    set right, still counts what began ten minutes ago by the service's clock.
+    """
+    rows = samples.fleet(4)
+    plan = samples.make_plan(rows, samples.spec(budgets=(Budget("fleet", Amount(count=4), 0, 2),)))
+    story = World(plan, rows, Script()).start()
+    while not commands(story, RestartCall):
+        story.go(until=story.now + 1)
+    behind = 10 * MINUTE
+    story.decider.watching.offset = Offset(behind, behind + SECOND, known=True)
+    n = commands(story, RestartCall)[0].n
+    story.decider.call_ended(n, Answer(Unknown("cut_off")), story.now)
+
+    (settled,) = [one for one in story.events(ev.Settled) if one.n == n]
+    assert settled.service_at == settled.at + behind + SECOND
+    settle = plan.restart.settle_window_ms
+    assert settled.service_at + settle + WINDOW in story.run.rates.until[0]
 
 
 def test_status_names_the_rate_and_the_next_restart() -> None:
