@@ -15,7 +15,7 @@ VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)
 # A shim may be on the path and still not run, and some systems ship Python without venv: try, not look.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
-.PHONY: help setup demo test check sim soak bench dist messages mutants constraints ci
+.PHONY: help setup demo test check sim soak bench dist docs messages mutants constraints ci
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,13 @@ dist: $(READY) ## build the wheel and the source archive in dist/, and the image
 	@if docker info > /dev/null 2>&1; then \
 	  docker build -f deploy/container/Dockerfile -t rollout:$(VERSION) .; \
 	else echo 'No image: no container engine runs on this machine.' >&2; fi
+
+docs: $(READY) ## write the generated pages again: command line, manual page, diagrams, schemas
+	@$(BIN)/python -m tests.reference
+	@$(BIN)/python -m tests.manual
+	@$(BIN)/python -m tests.diagrams
+	@$(BIN)/python -m tests.cli.views.test_schemas
+	@$(BIN)/rollout schema spec > schemas/key-rotation.v1.json
 
 messages: $(READY) ## bring the catalogues of translations up to date, and compile them
 	@$(BIN)/python -m tests.messages

@@ -22,8 +22,9 @@ PAGE = tree.ROOT / "docs" / "cli.md"
 HEAD = """\
 # Command line
 
-This page is generated from the program's parser by `python -m tests.reference`; it has the same
-texts as `rollout COMMAND --help`. Commands print results to stdout and messages to stderr.
+This page is generated from the program's parser by `make docs`; it has the same texts as
+`rollout COMMAND --help` and as the manual page `rollout.1`, which packages install. Commands print
+results to stdout and messages to stderr.
 [errors.md](errors.md) lists exit codes and error codes. An option takes precedence over its
 environment variable, and a variable over the [settings files](#settings-files). Other variables
 that begin with `ROLLOUT_` are ignored. If a name is close to that of a setting, a warning suggests
@@ -131,7 +132,7 @@ The preview and the journal name the source.
 
 Older tools use other names for the same settings. The variables of steps 4 and 5 are also read with
 `ALIBABACLOUD_` or `ALICLOUD_` in place of `ALIBABA_CLOUD_`; the name of the source then includes
-the variable. `ALICLOUD_SHARED_CREDENTIALS_FILE` replaces the path `~/.aliyun/config.json`.
+the variable. `ALICLOUDSHARED_CREDENTIALS_FILE` replaces the path `~/.aliyun/config.json`.
 
 The session of a role is called `rollout` and lasts an hour, unless
 `ALIBABA_CLOUD_ROLE_SESSION_NAME` and `ALIBABA_CLOUD_ROLE_SESSION_EXPIRATION` (seconds, at least
@@ -287,7 +288,7 @@ def usage(words: str, app: App) -> str:
 
 
 def _command(words: str, app: App) -> str:
-    own = [one for one in arguments(app) if _group(one) not in _SHARED]
+    own = [one for one in arguments(app) if group_of(one) not in SHARED]
     lines = [f"## rollout {words}", "", f"`{usage(words, app)}`", ""]
     lines += [str(app.help).partition("\n")[0], ""]
     return "\n".join([*lines, *_table(own)])
@@ -296,7 +297,7 @@ def _command(words: str, app: App) -> str:
 def _shared(title: str, text: str, group: str) -> str:
     app = main.make_app()["plan"]
     return "\n".join(
-        [f"## {title}", "", text, "", *_table([o for o in arguments(app) if _group(o) == group])]
+        [f"## {title}", "", text, "", *_table([o for o in arguments(app) if group_of(o) == group])]
     )
 
 
@@ -304,29 +305,39 @@ def _table(shown: list[Argument]) -> list[str]:
     if not shown:
         return []
     rows = ["| name | meaning |", "| --- | --- |"]
-    rows += [f"| {_names(one)} | {_meaning(one)} |" for one in shown]
+    rows += [f"| {_names(one)} | {_cell(meaning(one))} |" for one in shown]
     return [*rows, ""]
 
 
 def _names(one: Argument) -> str:
+    return ", ".join(f"`{_cell(name)}`" for name in spelled(one))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def spelled(one: Argument) -> list[str]:
+    """Return the names of an argument, each with its value."""
     value = "" if not one.names[0].startswith("-") or _is_switch(one) else f" {_value(one)}"
-    return ", ".join(f"`{name}{value}`" for name in one.names)
+    return [f"{name}{value}" for name in one.names]
 
 
 def _value(one: Argument) -> str:
     choices = one.get_choices()
     if choices:
-        return "\\|".join(choices)
+        return "|".join(choices)
     if "Path" in str(one.hint):
         return "FOLDER" if one.names[0].endswith("dir") else "FILE"
     return _VALUES.get(one.names[0], one.names[0].lstrip("-").upper())
 
 
-def _meaning(one: Argument) -> str:
-    parts = [" ".join((one.parameter.help or "").replace("|", "\\|").split())]
+def meaning(one: Argument) -> str:
+    """Return the help of an argument with its default and its variables, in one line."""
+    parts = [" ".join((one.parameter.help or "").split())]
     default = one.field_info.default
     if not _is_switch(one) and isinstance(default, str | int) and one.names[0].startswith("-"):
-        parts.append(f"Default: `{default}`.")
+        parts += [f"Default: `{default}`."] if default != "" else []
     elif str(default) == "runs":
         parts.append("Default: `runs`.")
     parts += [f"Environment: `{name}`." for name in one.parameter.env_var or ()]
@@ -343,7 +354,8 @@ def _position(one: Argument) -> str:
     return one.names[0] if one.required else f"[{one.names[0]}]"
 
 
-def _group(one: Argument) -> str:
+def group_of(one: Argument) -> str:
+    """Return the name of the group of an argument; empty without one."""
     return one.parameter.group[0].name if one.parameter.group else ""  # type: ignore[index]
 
 
@@ -365,7 +377,7 @@ _VALUES = {
     "--endpoint": "URL",
     "--sts-endpoint": "URL",
 }
-_SHARED = (options.COMMON.name, options.CLOUD.name)
+SHARED = (options.COMMON.name, options.CLOUD.name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import ast
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from rollout.core.running.journey import Phase
 from rollout.errors import CODES, EXIT_ORDER, Exit
 from rollout.model import command, event
 from rollout.model.plan import Reason
-from tests import reference, tree
+from tests import manual, reference, tree
 
 DOCS = sorted([*(tree.ROOT / "docs").rglob("*.md"), tree.ROOT / "README.md"])
 TEXTS = {path.relative_to(tree.ROOT).as_posix(): path.read_text("utf-8") for path in DOCS}
@@ -38,6 +40,21 @@ BANNED = {
 def test_the_command_line_reference_is_up_to_date() -> None:
     """docs/cli.md equals the output of its generator (`python -m tests.reference`)."""
     assert TEXTS["docs/cli.md"] == reference.page()
+
+
+def test_the_manual_page_is_up_to_date() -> None:
+    """`python -m tests.manual` writes it from the parser."""
+    assert manual.PAGE.read_text("utf-8") == manual.page()
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_the_manual_page_is_valid() -> None:
+    """It is formatted without a warning, and its sections and options are there."""
+    words = ["groff", "-man", "-Tascii", "-ww", "-P-cbou", str(manual.PAGE)]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    assert shown.stderr == ""
+    assert "--max-down MAX-DOWN" in shown.stdout and "EXIT STATUS" in shown.stdout
 
 
 def test_every_option_has_a_help_text() -> None:
