@@ -155,6 +155,12 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
         ):
             yield f"{target.instance} belongs to groups that do not exist"
         members.update(target.groups if target.restart is RestartKind.REBOOT else ())
+    outside = Counter[int]()
+    for out in plan.exclusions:
+        groups = out.groups or ()
+        if list(groups) != sorted(set(groups)) or not set(groups) <= set(range(len(plan.groups))):
+            yield f"{out.instance} belongs to groups that do not exist"
+        outside.update(groups if out.reason not in OUT_OF_BASE else ())
     covered = sum(out.reason not in OUT_OF_BASE for out in plan.exclusions)
     for index, group in enumerate(plan.groups):
         if not 0 <= group.budget < len(plan.budgets):
@@ -163,6 +169,8 @@ def _groups(plan: Plan, targets: list[Target]) -> Iterator[str]:
             yield f"group {group.key}: members is not others plus targets"
         elif not 0 <= group.others <= covered:
             yield f"group {group.key}: others is {group.others:,}, at most {covered:,} are possible"
+        elif group.others < outside[index]:
+            yield f"group {group.key}: others is {group.others:,}, {outside[index]:,} are listed"
         elif group.cap != _cap(plan.budgets[group.budget], group.members):
             yield f"group {group.key}: cap is not {plan.budgets[group.budget].max_down or 'all'}"
         elif group.rate != plan.budgets[group.budget].restarts_per_10m:

@@ -156,13 +156,16 @@ class BudgetText(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Exclusion(AtSite, msgspec.Struct, frozen=True, gc=False):
-    """An excluded instance and its one reason."""
+    """An excluded instance and its one reason. `groups` index `Plan.groups`: the groups of targets
+    that it is a member of, not set if there are none or if it was Stopped when planned.
+    """
 
     instance: str
     account: str
     region: str
     reason: Reason
     detail: str = ""
+    groups: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Warn(msgspec.Struct, frozen=True):

@@ -6,8 +6,9 @@ Called by `planner`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rollout.core.planning.selection import NonTarget
 from rollout.errors import CODES, PlanError, Problem
 from rollout.model.instance import Instance, Status
 from rollout.model.phrase import Wording, say
@@ -32,6 +33,7 @@ class Groups:
         fleet = [index for index, one in enumerate(budgets) if one.by == FLEET]
         self._numbers = {(index, FLEET): number for number, index in enumerate(fleet)}
         self._fleet = tuple(range(len(fleet)))
+        self._fleets = [(index, FLEET) for index in fleet]
         self._parts = [
             (index, f"{one.by}{'=' if one.by.startswith(TAG_PREFIX) else ':'}", _value_of(one.by))
             for index, one in enumerate(budgets)
@@ -41,6 +43,7 @@ class Groups:
         self._capped = [budgets[index].max_down is not None for index in fleet]
         self._others: Counter[tuple[int, str]] = Counter()
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._outside: list[tuple[int, bool, tuple[tuple[int, str], ...]]] = []
 
     def add(self, targets: Sequence[Instance]) -> list[tuple[int, ...]]:
         """Return the groups of each of these targets, ascending."""
@@ -62,16 +65,37 @@ class Groups:
             found.append(self._known.setdefault(groups, groups))  # equal tuples share memory
         return found
 
-    def count(self, others: Sequence[Instance]) -> None:
-        """Count members that are no targets: covered by the spec and not Stopped when planned."""
-        for index, budget in enumerate(self._budgets):
-            if budget.by == FLEET:
-                self._others[index, FLEET] += len(others)
-        for one in others:
-            for index, prefix, value_of in self._parts:
-                value = value_of(one)
-                if value is not None:
-                    self._others[index, prefix + value] += 1
+    def count(self, others: Iterable[NonTarget]) -> None:
+        """Count members that are no targets. Instances that the spec does not cover are members of
+        the parts of the fleet only, and not in the base of percentages.
+        """
+        for position, one, covered in others:
+            keys = [
+                (index, prefix + value)
+                for index, prefix, value_of in self._parts
+                if (value := value_of(one)) is not None
+            ]
+            if covered:
+                keys += self._fleets
+                for key in keys:
+                    self._others[key] += 1
+            self._outside.append((position, covered, tuple(keys)))
+
+    def members_outside(self, fleet: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the position of each counted instance, and its groups with a cap and with targets
+        to reboot. `fleet` are further groups of all instances that the spec covers.
+        """
+        used = {
+            key: number
+            for key, number in self._numbers.items()
+            if self._capped[number] and self._reboots[number]
+        }
+        known: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for position, covered, keys in self._outside:
+            groups = sorted(used[key] for key in keys if key in used)
+            found = (*groups, *(fleet if covered else ()))
+            if found:
+                yield position, known.setdefault(found, found)  # equal tuples share memory
 
     def made(self) -> list[Group]:
         """Return the groups in order of their numbers, with their caps as numbers.

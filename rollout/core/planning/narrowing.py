@@ -71,6 +71,7 @@ class Narrower:
         self._patterns = (*narrowing.limit, *narrowing.exclude)
         self._unused = set(self._patterns)
         self._left_out: dict[str, str] = {}
+        self._capped = False
 
     def add(self, page: Iterable[Instance | MissingInstance]) -> None:
         """Note which of these instances the patterns leave out."""
@@ -90,6 +91,10 @@ class Narrower:
         """Return the budget of a further cap."""
         cap = self._narrowing.max_down
         return (BudgetText(_FLEET, str(cap)),) if cap else ()
+
+    def groups(self, count: int) -> tuple[int, ...]:
+        """Return the group of a further cap, the last of `count` groups."""
+        return (count - 1,) if self._narrowing.max_down and self._capped else ()
 
     def narrow(
         self, waves: Sequence[Wave], groups: Sequence[Group], budgets: int, selected: Selection
@@ -128,6 +133,7 @@ class Narrower:
         reboots = selected.chosen - selected.stopped
         if reboots:
             _check_cap(cap, [group.cap for group in groups if group.key == _FLEET], selected.base)
+        self._capped = reboots > 0
         kept.append(Group(_FLEET, budgets, cap, selected.base, selected.base - reboots))
         return tuple(self._waves(waves, len(groups))), kept
 

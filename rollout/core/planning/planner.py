@@ -25,6 +25,7 @@ from rollout.model.plan import (
     BudgetText,
     Counts,
     Estimate,
+    Exclusion,
     Group,
     Identity,
     Plan,
@@ -120,7 +121,7 @@ def make_plan(
         budgets=(*budgets, *narrower.budgets()),
         groups=tuple(groups),
         waves=waves,
-        exclusions=tuple(selected.exclusions),
+        exclusions=_exclusions(selected, grouping, narrower.groups(len(groups))),
         warnings=(
             *_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
             *last.warnings(ordered, waves),
@@ -159,6 +160,21 @@ def _read(
     narrower.add(inventory.lost)
     _check_grouped(grouping.ungrouped)
     return digest.text()
+
+
+def _exclusions(
+    selected: selection.Selection, grouping: Groups, fleet: Sequence[int]
+) -> tuple[Exclusion, ...]:
+    """Return the exclusions with the groups that they are members of. `fleet` are further groups of
+    the whole fleet.
+    """
+    found = selected.exclusions
+    for position, one in enumerate(found if fleet else ()):
+        if one.reason is Reason.NARROWED and one.groups:
+            found[position] = msgspec.structs.replace(one, groups=(*one.groups, *fleet))
+    for position, groups in grouping.members_outside(fleet):
+        found[position] = msgspec.structs.replace(found[position], groups=groups)
+    return tuple(found)
 
 
 def _budget_text(budget: Budget) -> BudgetText:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from rollout.app import plan_check
 from rollout.core.planning import planner
+from rollout.core.planning.narrowing import Narrowing
 from rollout.errors import PlanError
 from rollout.model import limits, selector
 from rollout.model.instance import Instance, MissingInstance, OsFamily, Proof, Status
-from rollout.model.plan import Plan, RestartKind, public_key_digest
-from rollout.model.spec import Amount, Budget, Exclude, WaveKind, WaveSpec, parse_amount
+from rollout.model.plan import OUT_OF_BASE, Identity, Plan, RestartKind, public_key_digest
+from rollout.model.spec import PPM, Amount, Budget, Exclude, WaveKind, WaveSpec, parse_amount
 from rollout.model.time import MINUTE
 from tests.core import samples
 
@@ -335,3 +336,51 @@ def test_batches_hold_at_most_the_cap_of_each_group(
     assert all(count <= cap for counts in groups for count in counts.values())
     largest = max(Counter(value for value in values if value).values(), default=0)
     assert len(batches) <= -(-len(rows) // size) + -(-largest // cap)
+
+
+@st.composite
+def mixed(draw: st.DrawFn) -> list[Instance]:
+    """Targets and other instances of two zones and three applications."""
+    kinds = draw(st.lists(st.sampled_from(({}, {}, *NEIGHBORS, *IN_SCOPE)), min_size=1))
+    rows = [samples.instance(0)]
+    for number, change in enumerate(kinds, 1):
+        app = draw(st.sampled_from(("", "a", "b")))
+        one = samples.instance(number, **{**change, "zone": draw(st.sampled_from("xy"))})
+        tags = (*one.tags, ("app", app)) if app else one.tags
+        rows.append(msgspec.structs.replace(one, tags=tags))
+    return rows
+
+
+@given(mixed(), st.sets(st.sampled_from(("zone", "tag:app"))), st.integers(0, 2))
+def test_an_excluded_instance_is_a_member_of_the_groups_of_targets(
+    rows: list[Instance], parts: set[str], max_down: int
+) -> None:
+    """An instance that was not Stopped is a member of each group of its zone or tag that has a
+    target to reboot; of the fleet only if the spec covers it. A further cap has the same members.
+    """
+    bastion = Exclude("by hand", select=selector.parse("role=bastion"))
+    fleet = Budget("fleet", Amount(share_ppm=PPM))
+    spec = samples.spec(
+        budgets=(fleet, *(Budget(by, Amount(count=1)) for by in sorted(parts))), exclude=(bastion,)
+    )
+    at_most = min(max_down, sum(one.status is Status.RUNNING for one in rows))
+    identity = (Identity(samples.ACCOUNT, "arn", "env"),)
+    context = planner.PlanContext("test", identity, narrowing=Narrowing(max_down=at_most))
+    plan = planner.make_plan(spec, samples.inventory(rows), {}, samples.NOW, context)
+    by_id = {row.id: row for row in rows}
+    targets = {target.instance: target for target in plan.targets()}
+
+    def keys(one: Instance) -> set[str]:
+        return {f"zone:{one.zone}", *(f"tag:{key}={value}" for key, value in one.tags)}
+
+    used = {number for one in targets.values() for number in one.groups}
+    for out in plan.exclusions:
+        one = by_id[out.instance]
+        expected = {
+            number
+            for number in used
+            for key in (plan.groups[number].key,)
+            if (key == "fleet" and out.reason not in OUT_OF_BASE) or key in keys(one)
+        }
+        assert set(out.groups or ()) == (set() if one.status is Status.STOPPED else expected)
+    assert not [text for text in plan_check.contradictions(plan) if "group" in text]
