@@ -24,10 +24,10 @@ from rollout.model import approval, halts
 from rollout.model import event as ev
 from rollout.model.event import OperatorVerb
 from rollout.model.gate import ExecGate, GateAnswer, GateReply, HttpGate
-from rollout.model.instance import Status
+from rollout.model.instance import OsFamily, Status
 from rollout.model.outcome import Answer, Refused, RetryClass, Unsent
 from rollout.model.probe import HostKeySeen, KeyAccess, LoginSeen, Probe, ReadHostKey
-from rollout.model.spec import OnFailure, Restart, Stopped, WaveGate
+from rollout.model.spec import PPM, Amount, Budget, OnFailure, Restart, Stopped, WaveGate
 from rollout.model.time import DAY, HOUR, MINUTE, SECOND
 from rollout.model.verify import SshLogin, Verify
 from rollout.model.windows import Interval, PlanWindows
@@ -240,6 +240,28 @@ def approved(runs_dir: Path) -> GoldenRun:
     return _written(run, runs_dir)
 
 
+def counted(runs_dir: Path) -> GoldenRun:
+    """A run in which a Windows member of one quorum is down for a while, and one of another quorum
+    for so long that the instances of that quorum are left out.
+    """
+    rows = [
+        samples.instance(
+            number,
+            tags=(("quorum", "ab"[number % 2]),),
+            os=OsFamily.WINDOWS if number > 3 else OsFamily.LINUX,
+        )
+        for number in range(6)
+    ]
+    quorum = Budget("tag:quorum", Amount(count=1))
+    spec = samples.spec(budgets=(Budget("fleet", Amount(share_ppm=PPM)), quorum))
+    run = GoldenRun(samples.make_plan(rows, spec), rows).start()
+    for number in (4, 5):
+        run.machines[f"i-{number:04d}"].change(run.now, status=Status.STOPPING)
+    back = run.machines["i-0004"]
+    run.at(run.now + 3 * MINUTE, lambda: back.change(run.now, status=Status.RUNNING))
+    return _written(run, runs_dir)
+
+
 def troubled(runs_dir: Path) -> GoldenRun:
     """A run with rare events: clocks that differ, a slowed lane, a late reply, accepted failures, a
     stop by a signal, a cut line, a refused command, and a key pair with another public key.
@@ -288,6 +310,7 @@ ENDINGS: dict[Callable[[Path], GoldenRun], str] = {
     undone: "closed with exit code 0: 6 done, 5 excluded",
     lease_lost: "halted for lease: 2 skipped, 2 in_doubt",
     approved: "closed with exit code 0: 4 done, 1 excluded",
+    counted: "closed with exit code 3: 2 done, 2 skipped, 2 excluded",
     troubled: "halted for key_pair: 4 failed, 2 stranded, 3 excluded",
 }
 """The function for each ending."""

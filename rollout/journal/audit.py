@@ -16,6 +16,7 @@ from rollout.journal.audit_texts import (
     SERVES_OR_DOWN,
     actor_text,
     comment_of,
+    down_text,
     ending_fields,
     lease_text,
     login_text,
@@ -180,6 +181,10 @@ class _Entries:
             case ev.ForeignRestart():
                 text = f"restarted by another operator, evidence: {event.evidence}"
                 return self._about(entry, event.ordinals, text=text, api_time=event.api_time)
+            case ev.MembersDown():
+                return self._about(entry, event.ordinals, text=down_text(event), api_time=event.at)
+            case ev.MembersUp():
+                return self._about(entry, event.ordinals, text="Running again", api_time=event.at)
             case ev.HostKeyRead() | ev.LoginProbed():
                 known = self.host_keys.get(event.ordinal, "")
                 if isinstance(event, ev.HostKeyRead):
@@ -313,6 +318,9 @@ class _Entries:
             case ev.GateOpened():
                 name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
                 return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
+            case ev.CensusTaken():
+                number = len(self.layout.others)
+                return f"{number:,} members of groups that are no targets were counted"
             case ev.LastWaveSet():
                 name = self.layout.waves[event.wave].name
                 return f"{actor_text(event.actor)}: no wave starts after wave {name} (--until-wave)"
@@ -334,7 +342,7 @@ class _Entries:
             if self.only not in ordinals:
                 return None
             ordinals = [self.only]
-        ids = tuple(self.layout.targets[ordinal].instance for ordinal in ordinals)
+        ids = tuple(self.layout.member(ordinal).instance for ordinal in ordinals)
         return _with(entry, instances=ids, **fields)
 
     def _concerns(self, key_site: KeySite) -> bool:

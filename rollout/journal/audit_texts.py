@@ -32,6 +32,13 @@ def login_text(event: ev.HostKeyRead | ev.LoginProbed, known: str) -> str:
     return f"{head}: {', '.join(parts) or 'all hooks passed'}{detail}{split}"
 
 
+def down_text(event: ev.MembersDown) -> str:
+    """Return what a census found of members that are down, in words."""
+    if event.lasting:
+        return "down for ten minutes: instances do not wait for its permits any longer"
+    return f"down without this run ({event.evidence}): takes a permit of each of its groups"
+
+
 def _accesses(event: ev.LoginProbed) -> Iterator[tuple[str, KeyAccess]]:
     """Yield the keys that were tried, by name."""
     for name, access in (("new key", event.new_key), ("former key", event.former_key)):

@@ -182,12 +182,16 @@ class Projection:
                 kind, extra = "instance.released", ""
             case ev.ForeignRestart(ordinals=ordinals, evidence=reason):
                 kind, extra = "instance.restarted_elsewhere", ""
+            case ev.MembersDown(ordinals=ordinals, evidence=reason, lasting=lasting):
+                kind, extra = "member.down", "lasting" * lasting
+            case ev.MembersUp(ordinals=ordinals):
+                kind, reason, extra = "member.running", "", ""
             case ev.Drifted(ordinals=ordinals, detail=reason):
                 kind, extra = "drift.found", event.kind.value
             case _:
                 return
         for ordinal in ordinals:
-            region = self.run.layout.site_of(ordinal).region
+            region = self.run.layout.home_of(ordinal).region
             yield kind, InstanceNoted(self._id(ordinal), region, reason, extra)
 
     def _command(self, event: AnyEvent) -> Command | None:
@@ -248,7 +252,7 @@ class Projection:
         return sorted(outcomes) or range(len(self.run.phases))
 
     def _id(self, ordinal: int) -> str:
-        return self.run.layout.targets[ordinal].instance
+        return self.run.layout.member(ordinal).instance
 
 
 def _code(outcome: Outcome) -> str:

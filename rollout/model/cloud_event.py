@@ -134,7 +134,9 @@ class InstanceMoved(EventData, frozen=True):
 
 
 class InstanceNoted(EventData, frozen=True):
-    """A fact about one instance: held, released, drifted, or restarted by another operator."""
+    """A fact about one instance: held, released, drifted, or restarted by another operator; or a
+    member of groups that is no target went down without the run, or is Running again.
+    """
 
     instance: str
     region: str
@@ -199,6 +201,8 @@ TYPES: dict[str, type[EventData]] = {
     "rollout.instance.held": InstanceNoted,
     "rollout.instance.released": InstanceNoted,
     "rollout.instance.restarted_elsewhere": InstanceNoted,
+    "rollout.member.down": InstanceNoted,
+    "rollout.member.running": InstanceNoted,
     "rollout.drift.found": InstanceNoted,
     "rollout.key.changed": KeyEvent,
     "rollout.lane.throttled": LaneEvent,

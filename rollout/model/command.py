@@ -55,6 +55,13 @@ class ObserveInstances(msgspec.Struct, frozen=True):
     instances: tuple[str, ...]
 
 
+class ObserveMembers(ObserveInstances, frozen=True):
+    """Read members of groups that are no targets, for a census: at most 100 ids, no witness.
+
+    Their ordinals are those of `Layout.members`.
+    """
+
+
 class ObserveKeyPair(msgspec.Struct, frozen=True):
     """Read a wanted key pair at one site, public key included. `key` indexes `Plan.keys`."""
 

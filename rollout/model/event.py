@@ -321,6 +321,35 @@ class ForeignRestart(Event, frozen=True):
     api_time: Instant = 0
 
 
+class MembersDown(Event, frozen=True):
+    """These members of groups, no targets, are down without a call of this run, by a census.
+
+    `evidence` is their status, `missing` from the reply, or `no answer`. They are down from `at` on
+    (the service's time). `lasting`: they have been for `CENSUS_EVERY_MS`, so that no instance waits
+    for them any longer. An ordinal is the number of targets plus the position of the exclusion.
+    """
+
+    ordinals: tuple[int, ...]
+    evidence: str
+    at: Instant
+    lasting: bool = False
+
+
+class MembersUp(Event, frozen=True):
+    """A census observed these members Running again."""
+
+    ordinals: tuple[int, ...]
+    at: Instant
+
+
+class CensusTaken(Event, frozen=True):
+    """All members of groups that are no targets were observed, or counted as down without an
+    answer: restarts may begin.
+    """
+
+    at: Instant
+
+
 class HostKeyRead(Event, frozen=True):
     """The host key of an instance before its restart, as `SHA256:…`. It is empty where no probe
     could read it, because of `why`: then it is not compared after the restart.
@@ -504,6 +533,9 @@ AnyEvent = (
     | Released
     | Drifted
     | ForeignRestart
+    | MembersDown
+    | MembersUp
+    | CensusTaken
     | HostKeyRead
     | LoginProbed
     | Split

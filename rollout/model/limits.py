@@ -124,6 +124,16 @@ ELSEWHERE_MAX = 5
 ELSEWHERE_SHARE_PPM = 10_000
 """The same for this share of the wave's targets (in millionths); both must be exceeded."""
 
+# census
+CENSUS_EVERY_MS = 10 * MINUTE
+"""Pause between two censuses of a wave. A member that is down for so long is not waited for."""
+CENSUS_AGAIN_MS = 1 * MINUTE
+"""Pause until members that are down are observed again."""
+CENSUS_SILENCE_MS = 1 * MINUTE
+"""A member counts as down if its region has not answered a census for so long."""
+CENSUS_CALLS_MAX = 4
+"""Open calls of a census in one region: observations of targets have twice as many."""
+
 # probes of logins
 PROBES_OPEN_MAX = 64
 """Probes that are open at once, in all regions together."""

@@ -19,12 +19,24 @@ class WaveView(msgspec.Struct, frozen=True):
 
 
 class GroupView(msgspec.Struct, frozen=True):
-    """One group: permits in use of its cap, and the number that is kept permanently."""
+    """One group: permits in use of its cap, the number that is kept permanently, and its members
+    that are `outside` and down without the run.
+    """
 
     key: str
     cap: int
     used: int
     kept: int
+    outside: int = 0
+
+
+class AwayView(msgspec.Struct, frozen=True):
+    """A member of groups that is no target and down: its status, and since when, in UTC."""
+
+    instance: str
+    region: str
+    status: str
+    since: str
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -102,6 +114,8 @@ class RunView(msgspec.Struct, frozen=True):
     """What most of the failed instances have in common."""
     window: str = ""
     """When the open window closes, or the next one opens; empty if the plan has no windows."""
+    away: tuple[AwayView, ...] = ()
+    """Members of groups that are down without the run; the first thousand."""
     failed_down: int = 0
     """Failed instances that are down and keep their permits; the other failed ones serve."""
     shut: bool = False

@@ -27,6 +27,7 @@ from rollout.model.command import (
     Observation,
     ObserveInstances,
     ObserveKeyPair,
+    ObserveMembers,
     ObserveStatuses,
     QueryGate,
     RestartCall,
@@ -233,6 +234,9 @@ class World:
             holders = [o for o, has in enumerate(ledger.permits) if has]
             holders = [o for o in holders if group in ledger.groups_of(o)]
             assert len(holders) == ledger.used[group] <= ledger.caps[group]
+            away = [o for o in run.away if group in run.layout.groups_of(o)]
+            assert len(away) == ledger.outside[group]
+            assert sum(o in ledger.lasting for o in away) == ledger.lasting_in[group]
             kept = sum(1 for o in holders if ledger.suspended[o])
             assert kept == ledger.kept[group]
             assert ledger.ahead[group] >= 0
@@ -440,6 +444,9 @@ class World:
         decider = self.decider
         seen = [self.machines[name].at(at - lag) for name in look.instances]
         shown = [one for one in seen if one is not None and one.id not in self.hidden]
+        if isinstance(look, ObserveMembers):
+            self._answer(back, lambda: decider.members_observed(look, shown, at, at, self.now))
+            return
         self._answer(back, lambda: decider.instances_observed(look, shown, at, at, self.now))
 
     def _draw(self, odds: dict[str, float]) -> str:
@@ -466,7 +473,10 @@ def photo(run: Run) -> dict[str, object]:
         columns[f"shares.{name}"] = _flat(getattr(run.shares, name))
     for name in ("open", "until", "shut_until"):
         columns[f"rates.{name}"] = _flat(getattr(run.rates, name))
-    for name in ("ahead", "aside", "kept", "keeper", "used", "permits", "suspended", "exposed"):
+    for name in (
+        *("ahead", "aside", "kept", "keeper", "used", "permits", "suspended", "exposed"),
+        *("outside", "lasting_in", "lasting"),
+    ):
         columns[f"ledger.{name}"] = _flat(getattr(ledger, name))
     return columns
 

@@ -460,6 +460,22 @@ def _restarts_after_a_refusal(world: World) -> None:
     before_all(world.record, ev.LoginProbed(0, LoginVerdict.KEY_REFUSED))
 
 
+def _no_census(world: World) -> None:
+    """The journal has no census."""
+    retell(world.record, lambda event: [] if isinstance(event, ev.CensusTaken) else [event])
+
+
+def _members_that_are_down(world: World) -> None:
+    """All members that are no targets were down during the whole run."""
+    record = world.record
+    record.plan = msgspec.structs.replace(
+        record.plan,
+        groups=tuple(msgspec.structs.replace(one, cap=1) for one in record.plan.groups),
+    )
+    for out in record.plan.exclusions:
+        record.outages[out.instance] = [(0, record.ended)] if out.groups else []
+
+
 def _limit(record: RunRecord, rule: OnFailure) -> None:
     record.plan = msgspec.structs.replace(record.plan, on_failure=rule)
 
@@ -633,6 +649,8 @@ PLANTS: tuple[tuple[str, Plant], ...] = (
     ("I-63", _a_start_of_what_ran),
     ("I-64", _restarted_during_another_run),
     ("I-65", _an_instance_at_no_station),
+    ("I-95", _no_census),
+    ("I-96", _members_that_are_down),
 )
 
 

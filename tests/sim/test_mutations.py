@@ -427,6 +427,11 @@ def restart_last_like_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(last, "order", lambda _, parts, *__: last.Ordered(parts))
 
 
+def overlook_members_that_are_down(patch: pytest.MonkeyPatch) -> None:
+    """Members that are down without the run take no permits."""
+    patch.setattr(ledger.Ledger, "_count_outside", lambda *_: None)
+
+
 def _check_nothing(patch: pytest.MonkeyPatch) -> None:
     """No rule is checked on the way into the state."""
     for module in (evolve, evolve_calls):
@@ -437,6 +442,7 @@ MUTATIONS: tuple[tuple[Break, str], ...] = (
     (skip_the_budget_check, "BudgetHeld"),
     (respect_the_first_group_alone, "BudgetHeld"),
     (forget_ended_restarts, "RateHeld"),
+    (overlook_members_that_are_down, "MembersCounted"),
     (reboot_twice, "RestartedOnce"),
     (forget_the_settle_window, "SettledFirst"),
     (trust_a_lost_reply, "InForce"),

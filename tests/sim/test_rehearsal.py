@@ -99,7 +99,9 @@ def _calls(rehearsed: RehearsedSeed) -> dict[str, int]:
 
 
 def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
-    """Ids, zones, statuses and former keys are those of the targets; nothing else is there."""
+    """Ids, zones, statuses and former keys are those of the targets; otherwise only the members of
+    their groups are there, Running.
+    """
     plan = factory.plan(100)
     fleet = planned.fleet_of(plan, plan.made_at)
     cloud = Cloud(fleet)
@@ -107,8 +109,10 @@ def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
 
     sights = list(cloud.observe(plan.made_at))
 
-    assert {one.instance for one in sights} == targets.keys()
-    for one in sights:
+    members = {out.instance for out in plan.exclusions if out.groups}
+    assert {one.instance for one in sights} == targets.keys() | members
+    assert {one.status for one in sights if one.instance in members} == {"Running"}
+    for one in (sight for sight in sights if sight.instance not in members):
         target = targets[one.instance]
         seen = (one.zone, one.status, one.key_pair or "")
         assert seen == (target.zone, target.status.value, target.former_key)

@@ -66,6 +66,7 @@ NEXT_STEP_CLOSED = {
 """Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
 LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
+AWAY_SHOWN = 3
 RESUME_ACCEPTS = say("accepts these failures and continues:")
 
 _COLUMNS = {
@@ -307,7 +308,23 @@ def _permits(view: RunView, width: int) -> list[str]:
         exposed=view.exposed,
         most=view.exposed_max,
     )
-    return render.wrap(text, width, first="  ", rest="    ")
+    lines = render.wrap(text, width, first="  ", rest="    ")
+    if view.away:
+        away = [
+            tr(
+                "{instance} {status} since {time}",
+                instance=one.instance,
+                status=one.status,
+                time=one.since,
+            )
+            for one in view.away
+        ]
+        text = tr(
+            "down without this run, each with a permit: {instances}",
+            instances=some([escaped(one) for one in away], AWAY_SHOWN),
+        )
+        lines += render.wrap(text, width, first="  ", rest="    ")
+    return lines
 
 
 def lane(one: LaneView, at: Instant) -> Phrase:

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from rollout.core.invariant import invariant
+from rollout.core.running.census import Census
 from rollout.core.running.failure_counts import Troubles
 from rollout.core.running.failure_shares import Shares
 from rollout.core.running.key_comparisons import KeyWatch
@@ -29,7 +30,18 @@ from rollout.model.plan import Plan
 _PRESET = 1
 """Effort of the compression: a larger one saves a tenth and takes six times as long."""
 _GIVEN = frozenset({"plan", "layout", "run", "stations"})
-_PARTS = (Comparisons, KeyWatch, Ledger, Logins, PermitQueues, Rates, Shares, Troubles, Watching)
+_PARTS = (
+    Census,
+    Comparisons,
+    KeyWatch,
+    Ledger,
+    Logins,
+    PermitQueues,
+    Rates,
+    Shares,
+    Troubles,
+    Watching,
+)
 
 
 def _shape(part: type) -> type[msgspec.Struct]:

@@ -24,6 +24,7 @@ from rollout.model.command import (
     ImportKey,
     ObserveInstances,
     ObserveKeyPair,
+    ObserveMembers,
     ObserveStatuses,
     RestartCall,
     ServiceObservation,
@@ -103,10 +104,15 @@ class Step:
         for ordinal in ordinals:
             if not ledger.permits[ordinal]:
                 wanted.update(ledger.groups_of(ordinal))
-        if any(ledger.used[group] + count > ledger.caps[group] for group, count in wanted.items()):
+        if any(count > ledger.left(group) for group, count in wanted.items()):
             return False
         self.reserved = wanted
         return True
+
+    @property
+    def calls(self) -> list[ServiceObservation]:
+        """The observations of this step, without those of a census."""
+        return [one for one in self.observations if not isinstance(one, ObserveMembers)]
 
     def room(self, site: Site) -> int:
         """Return how many more observations of a site may be open, this step not counted."""
@@ -130,6 +136,7 @@ def decide(waiting: Waiting, now: Instant) -> Step:
         return step
     if run.alarm is not None:
         return step
+    _census(step)
     front = end = run.startable_end
     if not run.resting and front < len(run.phases) and waiting.stalled:
         # The restarts of attached instances give their permits back. No attach of the later wave
@@ -143,14 +150,30 @@ def decide(waiting: Waiting, now: Instant) -> Step:
             continue
         _observe_due(step, site)
         _confirm_missing(step, site)
-        if all(key_site in run.keys for key_site in key_sites):
+        if run.counted and all(key_site in run.keys for key_site in key_sites):
             _attach(step, site)
             _check(step, site, front)
     for whole in waiting.splitting[:1]:
         half = (len(whole) + 1) // 2
         step.events += [ev.Split(whole[:half]), ev.Split(whole[half:])]
-    _restart(step, end)
+    if run.counted:
+        _restart(step, end)
     return step
+
+
+# members that are no targets
+
+
+def _census(step: Step) -> None:
+    """Observe members of groups that are no targets; end a census of all of them."""
+    census = step.watching.census
+    if not census.needed:
+        return
+    at = step.watching.service_time or step.now
+    silent = list(census.silence(at))
+    step.observations += census.due(step.now)
+    ended = census.full and census.finished and not silent
+    step.events += [ev.CensusTaken(at)] if ended else silent
 
 
 # the key pair of a region
@@ -207,7 +230,7 @@ def _observe(step: Step, site: Site, ordinals: Sequence[int]) -> ObserveInstance
 def _check(step: Step, site: Site, end: int) -> None:
     """Compare the next batch below ordinal `end` with the plan, as far as the ledger allows."""
     run, waiting = step.run, step.waiting
-    if not waiting.queued[site] or step.observations or not step.room(site):
+    if not waiting.queued[site] or step.calls or not step.room(site):
         return  # one batch a step, so that each is judged on the counts after the one before
     use = run.lane_use(Lane(site, "AttachKeyPair"))
     if use.open + len(waiting.checked[site]) >= use.window:
@@ -233,13 +256,13 @@ def _check(step: Step, site: Site, end: int) -> None:
 
 def _observed_in(step: Step, site: Site) -> bool:
     """Return whether this step observes instances of the site: the next step counts that call."""
-    return any(isinstance(one, ObserveInstances) and one.site == site for one in step.observations)
+    return any(isinstance(one, ObserveInstances) and one.site == site for one in step.calls)
 
 
 def _held_by(run: Run, keeper: int) -> str:
     """Return the reason of instances that wait for permits which only an operator can free."""
     invariant(keeper >= 0, "kept permits have a keeper")
-    return f"budget_held by {run.layout.targets[keeper].instance}"
+    return f"budget_held by {run.layout.member(keeper).instance}"
 
 
 # logins
@@ -359,10 +382,9 @@ def _hold_parked(step: Step) -> None:
     """Hold instances that wait for a permit which only an operator can free."""
     permits = step.waiting.permits
     for group in permits.stuck()[:1]:
-        waiting = permits.parked.get(group) or permits.blocked[group]
-        part = tuple(waiting[: limits.EVENT_ORDINALS_MAX])
+        part = tuple(permits.waiting_in(group)[: limits.EVENT_ORDINALS_MAX])
         if step.run.ledger.caps[group]:
-            reason = _held_by(step.run, step.run.ledger.keeper[group])
+            reason = _held_by(step.run, step.run.ledger.keeper_of(group))
         else:  # planned as a start: no member of the group was Running when planned
             reason = f"budget_held by the cap 0 of {step.run.plan.groups[group].key}"
         step.events.append(ev.Held(part, reason))

@@ -38,6 +38,7 @@ from rollout.model.command import (
     Observation,
     ObserveInstances,
     ObserveKeyPair,
+    ObserveMembers,
     ObserveStatuses,
     QueryGate,
     RestartCall,
@@ -203,6 +204,8 @@ class Decider:
             watching.service_time = max(watching.service_time, api_time)
             watching.offset = watching.offset.narrowed(api_time, sent_at, now)
         match observation, reply:
+            case ObserveMembers(), Described(instances=instances, api_time=api_time):
+                self.members_observed(observation, instances, sent_at, api_time, now)
             case ObserveInstances(), Described(instances=instances, api_time=api_time):
                 self.instances_observed(observation, instances, sent_at, api_time, now)
             case ObserveStatuses(), StatusesDescribed(statuses=statuses, api_time=api_time):
@@ -228,6 +231,24 @@ class Decider:
         if self.run.stopping:
             return
         self._apply(evidence.judge(self.waiting, observation, instances, sent_at, api_time), now)
+
+    def members_observed(
+        self,
+        observation: ObserveMembers,
+        instances: Sequence[Instance],
+        sent_at: Instant,
+        api_time: Instant,
+        now: Instant,
+    ) -> None:
+        """Judge the members that a census observed; those that the service does not show are left
+        out.
+        """
+        self.watching.replied(observation.site)
+        census = self.watching.census
+        census.answered(observation, sent_at, now)
+        if not self.run.stopping:
+            for event in list(census.judge(observation, instances, api_time)):
+                self.put(event, now)
 
     def statuses_observed(
         self, observation: ObserveStatuses, ids: Container[str], api_time: Instant, now: Instant
@@ -287,9 +308,13 @@ class Decider:
         self, observation: ServiceObservation, outcome: Refused | Unknown, now: Instant
     ) -> None:
         """Repeat an observation without a reply. Halt where each repetition would be refused, or
-        where the site has not replied for `SILENCE_MAX_MS`.
+        where the site has not replied for `SILENCE_MAX_MS`: but for a census, which counts members
+        without a reply as down.
         """
         site = observation.site
+        if isinstance(observation, ObserveMembers):
+            self.watching.census.failed(observation, now)
+            return
         if isinstance(observation, ObserveInstances | ObserveStatuses):
             self.waiting.observation_ended(observation.site, observation.ordinals)
             for ordinal in observation.ordinals:
@@ -365,12 +390,15 @@ class Decider:
         """Return when the next turn is due without a new input; None while stopping."""
         if self.run.stopping:
             return None
-        return min((at for at in (run_wake, self.waiting.wake()) if at is not None), default=None)
+        wakes = (run_wake, self.waiting.wake(), self.watching.census.wake())
+        return min((at for at in wakes if at is not None), default=None)
 
     def _begin(self, step: decide_instances.Step, now: Instant) -> None:
         """Note the observations that a step starts and the instances that it parks."""
         for observation in step.observations:
-            if isinstance(observation, ObserveInstances):
+            if isinstance(observation, ObserveMembers):
+                self.watching.census.started(observation)
+            elif isinstance(observation, ObserveInstances):
                 self.waiting.observation_started(observation.site, observation.ordinals)
             elif isinstance(observation, ObserveStatuses):
                 self.watching.confirmation_started(observation.site, observation.ordinals)

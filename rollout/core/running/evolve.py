@@ -16,7 +16,7 @@ from rollout.core.running import gate_queries, login_evidence
 from rollout.core.running.evolve_calls import begin, lose, settle
 from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
-from rollout.core.running.state import GateWait, Run
+from rollout.core.running.state import Away, GateWait, Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
@@ -55,6 +55,7 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     if event.actor.machine != run.machine:
         run.rates.shift(limits.CLOCKS_DIFFER_MS)
     run.epoch, run.machine = event.epoch, event.actor.machine
+    run.uncount()
     if run.gate is not None:  # its questions are asked again
         run.gate = replace(run.gate, answers={}, shut_since={})
     run.slowed.clear()
@@ -105,11 +106,18 @@ def _operator_command(run: Run, event: ev.OperatorCommand) -> None:
         case ev.OperatorVerb.PAUSE:
             run.paused = event
         case ev.OperatorVerb.RESUME:
-            run.paused = None
+            _continued(run)
         case ev.OperatorVerb.PROMOTE:
             if event.full or run.paused is None:
                 _promoted(run, event)
-            run.paused = None
+            _continued(run)
+
+
+def _continued(run: Run) -> None:
+    """End a pause, during which no census was taken."""
+    if run.paused is not None:
+        run.uncount()
+    run.paused = None
 
 
 def _promoted(run: Run, event: ev.OperatorCommand) -> None:
@@ -155,6 +163,7 @@ def _wave_started(run: Run, event: ev.WaveStarted) -> None:
     invariant(last is None or event.wave <= last, "I-82: no wave starts after --until-wave")
     invariant(run.shut is None, "I-77: no wave starts outside the windows")
     run.wave_open = event.wave
+    run.uncount()
     run.cells_next = run.layout.waves[event.wave].cells[0]
 
 
@@ -205,6 +214,7 @@ def _window_opened(run: Run, event: ev.WindowOpened) -> None:
     shut = run.shut
     invariant(shut is not None and 0 < shut.opens <= event.at, "I-77: a window opens when planned")
     run.shut = None
+    run.uncount()
 
 
 def _cell_opened(run: Run, event: ev.CellOpened) -> None:
@@ -362,6 +372,30 @@ def _foreign_restart(run: Run, event: ev.ForeignRestart) -> None:
     run.restarted_elsewhere.update(dict.fromkeys(event.ordinals))
 
 
+def _members_down(run: Run, event: ev.MembersDown) -> None:
+    run.service_time = max(run.service_time, event.at)
+    for ordinal in event.ordinals:
+        if event.lasting:
+            invariant(ordinal in run.away, "only a member that is down can stay down")
+            run.ledger.give_up(ordinal)
+        else:
+            invariant(ordinal not in run.away, "a member takes its permits once")
+            run.away[ordinal] = Away(event.at, event.evidence)
+            run.ledger.lose(ordinal)
+
+
+def _members_up(run: Run, event: ev.MembersUp) -> None:
+    run.service_time = max(run.service_time, event.at)
+    for ordinal in event.ordinals:
+        del run.away[ordinal]
+        run.ledger.regain(ordinal)
+
+
+def _census_taken(run: Run, event: ev.CensusTaken) -> None:
+    run.service_time = max(run.service_time, event.at)
+    run.counted = True
+
+
 def _ignored(_: Run, __: ev.ClockSkew | ev.Leased | ev.Split) -> None:
     """For readers only: times are the service's, and the halves of a call are not state."""
 
@@ -401,6 +435,9 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.Released: _released,
     ev.Drifted: _drifted,
     ev.ForeignRestart: _foreign_restart,
+    ev.MembersDown: _members_down,
+    ev.MembersUp: _members_up,
+    ev.CensusTaken: _census_taken,
     ev.HostKeyRead: _host_key_read,
     ev.LoginProbed: _login_probed,
     ev.Split: _ignored,

@@ -80,6 +80,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
 
 def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
     _check_ids(run, command, limits.RESTART_IDS_MAX)
+    invariant(run.counted, "I-95: no restart before a census of the groups")
     reboot = command.kind is RestartKind.REBOOT
     wanted = Status.RUNNING if reboot else Status.STOPPED
     for ordinal, observed in zip(command.ordinals, spread(event.observed), strict=True):
@@ -92,6 +93,8 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:
             run.ledger.reserve(ordinal, Phase.ATTACHED)
+            over = [group for group in run.ledger.groups_of(ordinal) if run.ledger.left(group) < 0]
+            invariant(not over, "I-96: own restarts and members that are down fit every cap")
         run.rates.begin(ordinal, event.at)
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
         left_by = event.not_after + limits.CALL_TIMEOUT_MS

@@ -12,9 +12,8 @@ from rollout.core.running.journey import FINAL, Phase
 from rollout.core.running.state import Run
 from rollout.model import limits
 from rollout.model.command import Attach, ImportKey
-from rollout.model.plan import RestartKind
 from rollout.model.text import some
-from rollout.model.time import SECOND, format_instant
+from rollout.model.time import MINUTE, SECOND, format_instant
 from rollout.model.view import InstanceView
 
 HOLDERS_NAMED = 3
@@ -129,21 +128,37 @@ def _busy(run: Run, ordinal: int) -> str:
 
 
 def _permit(run: Run, ordinal: int) -> str:
-    """A group without a permit left, and the instances that have its permits."""
-    ledger = run.ledger
-    if ledger.permits[ordinal] or run.layout.targets[ordinal].restart is RestartKind.START:
+    """A group without a permit left, the instances that have its permits, and its members that are
+    down without this run.
+    """
+    kind = run.layout.targets[ordinal].restart
+    group = run.ledger.full_group(ordinal, kind, run.ledger.left)
+    if group is None:
         return ""
-    for group in ledger.groups_of(ordinal):
-        if ledger.used[group] >= ledger.caps[group]:
-            holders = [
-                target.instance
-                for other, target in enumerate(run.layout.targets)
-                if ledger.permits[other] and group in target.groups
-            ]
-            key = run.plan.groups[group].key
-            used = f"{ledger.used[group]} of {ledger.caps[group]}"
-            return f"for a permit of {key}: {used} are held by {some(holders, HOLDERS_NAMED)}"
-    return ""
+    ledger = run.ledger
+    holders = [
+        target.instance
+        for other, target in enumerate(run.layout.targets)
+        if ledger.permits[other] and group in target.groups and other != ordinal
+    ]
+    parts = []
+    if holders:
+        used = f"{ledger.used[group]} of {ledger.caps[group]}"
+        parts.append(f"{used} are held by {some(holders, HOLDERS_NAMED)}")
+    away = [
+        f"{run.layout.member(other).instance} ({one.evidence} since {format_instant(one.since)})"
+        for other, one in run.away.items()
+        if group in run.layout.groups_of(other)
+    ]
+    if away:
+        text = f"down without this run: {some(away, HOLDERS_NAMED)}"
+        parts.append(f"{text}, observed every {limits.CENSUS_AGAIN_MS // MINUTE} min")
+    return f"for a permit of {run.plan.groups[group].key}: {'; '.join(parts)}" if parts else ""
+
+
+def _census(run: Run, ordinal: int) -> str:
+    waits = run.phase(ordinal) in (Phase.PLANNED, Phase.ATTACHED) and not run.counted
+    return f"for a census of {len(run.layout.others):,} other members of the groups" * waits
 
 
 def _exposed(run: Run, ordinal: int) -> str:
@@ -194,6 +209,7 @@ _REASONS: tuple[Callable[[Run, int], str], ...] = (
     _wave,
     _cell,
     _busy,
+    _census,
     _permit,
     _exposed,
     _strict,

@@ -35,6 +35,17 @@ def follow(waiting: Waiting, event: AnyEvent, issued: ev.Issued | None, now: Ins
     match event:
         case ev.WaveStarted():
             watching.keys.good.clear()
+            watching.census.begin(now)
+        case (
+            ev.WindowOpened()
+            | ev.OperatorCommand(command=ev.OperatorVerb.RESUME | ev.OperatorVerb.PROMOTE)
+        ) if not run.counted:
+            watching.census.begin(now)
+        case ev.CensusTaken():
+            watching.census.end(now)
+        case ev.MembersDown(ordinals=ordinals):
+            for ordinal in ordinals:
+                watching.census.unanswered.pop(ordinal, None)
         case ev.CellOpened(cell=cell):
             span = run.layout.cells[cell]
             for start, end in span.batches:

@@ -1,6 +1,7 @@
 """The plan laid out flat: targets by ordinal, cells and waves as ranges of ordinals.
 
-Made once per run from the plan and never changed. An ordinal is a target's position in the plan.
+Made once per run from the plan and never changed. An ordinal is a target's position in the plan;
+exclusions have the ordinals after those of the targets.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from array import array
 
 import msgspec
 
-from rollout.model.plan import Plan, Target, WantedKey
+from rollout.model.plan import Exclusion, Plan, Target, WantedKey
 from rollout.model.site import KeySite, Site
 
 
@@ -32,11 +33,13 @@ class WaveSpan(msgspec.Struct, frozen=True):
 
 
 class Layout:
-    """All targets of a plan by ordinal, with the cell of each."""
+    """All targets of a plan by ordinal, with the cell of each. `others` are the ordinals of the
+    exclusions that are members of groups.
+    """
 
     __slots__ = (
-        "cell_of", "cells", "key_sites", "keys", "kinds", "plan", "site_ends", "sites", "targets",
-        "waves",
+        "cell_of", "cells", "key_sites", "keys", "kinds", "others", "plan", "site_ends", "sites",
+        "targets", "waves",
     )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
@@ -64,6 +67,8 @@ class Layout:
             self.waves.append(
                 WaveSpan(wave.name, (first_cell, len(self.cells)), len(self.targets) - first_target)
             )
+        first = len(self.targets)
+        self.others = tuple(o for o, out in enumerate(plan.exclusions, first) if out.groups)
         self.sites: tuple[Site, ...] = tuple(sorted({cell.site for cell in self.cells}))
         self.key_sites: dict[Site, list[KeySite]] = {site: [] for site in self.sites}
         for key_site in sorted(used):
@@ -78,6 +83,22 @@ class Layout:
         """The ordinal of an instance; None where it is no target. Walks all targets."""
         named = (o for o, target in enumerate(self.targets) if target.instance == instance)
         return next(named, None)
+
+    def member(self, ordinal: int) -> Target | Exclusion:
+        """A target, or an exclusion by the number of targets plus its position."""
+        first = len(self.targets)
+        return self.targets[ordinal] if ordinal < first else self.plan.exclusions[ordinal - first]
+
+    def groups_of(self, ordinal: int) -> tuple[int, ...]:
+        """The groups of a member."""
+        return self.member(ordinal).groups or ()
+
+    def home_of(self, ordinal: int) -> Site:
+        """The account and region of a member."""
+        first = len(self.targets)
+        if ordinal < first:
+            return self.site_of(ordinal)
+        return self.plan.exclusions[ordinal - first].site
 
     def span_of(self, ordinal: int) -> CellSpan:
         """The cell of one target."""

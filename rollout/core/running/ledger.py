@@ -2,7 +2,8 @@
 
 The only code that grants an attach or a restart. Read by `decide_instances` before it decides,
 written by `evolve`. A permit is returned only on evidence: the instance serves again, the call did
-not happen, the instance does not exist. Knows nothing of waves, calls or time.
+not happen, the instance does not exist. Members that are down without a call of this run take
+permits too. Knows nothing of waves, calls or time.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ class Ledger(msgspec.Struct, eq=False):
     """All permits of a run, by group.
 
     `used` permits are reserved; `kept` of them are held by suspended instances, which only an
-    operator can bring back (failed and down, held in doubt), and `keeper` is one of these. `ahead`
+    operator can bring back (failed and down, held in doubt), and `keeper` is one of these.
+    `outside` members are down without a call of this run and take a permit each. `lasting` are the
+    ones of them that no instance waits for any longer; `lasting_in` counts these by group. `ahead`
     instances of a group are attached, or about to be, and have no permit yet; those postponed
     (`aside`) because the service refuses their restart for now do not count there. `exposed_kept`
     of the exposed instances are suspended, and `exposed_keeper` is one of them. `parts` marks the
     groups that are only a part of the fleet. At most `ahead_caps` of a group run ahead: its cap, or
     its restarts in ten minutes if these are fewer. `touched` are the groups whose counts changed
-    since `permit_queues` used them, and `full` those whose permits are all kept; both are sets. At
-    most `down_max` instances can be down at once, if the caps of all groups are used.
+    since `permit_queues` used them, and `full` those whose permits are all kept, also by lasting
+    members; both are sets. At most `down_max` instances can be down at once, if the caps of all
+    groups are used.
     """
 
     layout: Layout
@@ -54,6 +58,9 @@ class Ledger(msgspec.Struct, eq=False):
     ahead_caps: list[int]
     touched: dict[int, None]
     full: dict[int, None]
+    outside: list[int]
+    lasting_in: list[int]
+    lasting: dict[int, None]
     down_max: int = 0
     exposed: int = 0
     exposed_kept: int = 0
@@ -78,6 +85,9 @@ class Ledger(msgspec.Struct, eq=False):
             ahead_caps=[min(group.cap, group.rate or group.cap) for group in groups],
             touched={},
             full={number: None for number, cap in enumerate(caps) if not cap},
+            outside=[0] * len(caps),
+            lasting_in=[0] * len(caps),
+            lasting={},
             down_max=_down_max(groups),
         )
 
@@ -87,6 +97,16 @@ class Ledger(msgspec.Struct, eq=False):
     def down(self) -> int:
         """Return how many instances have permits."""
         return self.permits.count(1)
+
+    def left(self, group: int) -> int:
+        """Return the permits left in a group; less than 0 if too many are down without this run."""
+        return self.caps[group] - self.used[group] - self.outside[group]
+
+    def keeper_of(self, group: int) -> int:
+        """Return a member that keeps a permit of this group permanently, -1 if none does."""
+        if self.kept[group]:
+            return self.keeper[group]
+        return next((o for o in self.lasting if group in self.layout.groups_of(o)), -1)
 
     def groups_of(self, ordinal: int) -> tuple[int, ...]:
         """Return the groups that one instance counts in."""
@@ -105,10 +125,13 @@ class Ledger(msgspec.Struct, eq=False):
         """Return the first group without a permit left for this restart; None = it may begin.
 
         `left` returns the permits left in a group. A start takes no permit: a stopped instance
-        cannot go down. A permit reserved before the attach counts.
+        cannot go down. A permit reserved before the attach counts, unless a member has gone down
+        since, so that too many would be down.
         """
-        if kind is RestartKind.START or self.permits[ordinal]:
+        if kind is RestartKind.START:
             return None
+        if self.permits[ordinal]:
+            return next((group for group in self.groups_of(ordinal) if self.left(group) < 0), None)
         return next((group for group in self.groups_of(ordinal) if left(group) <= 0), None)
 
     def attachable(
@@ -171,8 +194,8 @@ class Ledger(msgspec.Struct, eq=False):
         if self.permits[ordinal]:
             return None
         for group in self.reboot_groups(ordinal):
-            if self.kept[group] >= self.caps[group]:
-                return self.keeper[group]
+            if group in self.full:
+                return self.keeper_of(group)
         return None
 
     def room(self, group: int, checking: int) -> int:
@@ -206,7 +229,7 @@ class Ledger(msgspec.Struct, eq=False):
             return
         for group in self.groups_of(ordinal):
             invariant(
-                self.used[group] < self.caps[group],
+                self.left(group) > 0,
                 f"I-31: group {group} has no permit for ordinal {ordinal}",
             )
             self.used[group] += 1
@@ -245,7 +268,34 @@ class Ledger(msgspec.Struct, eq=False):
         if self.suspended[ordinal]:
             self._suspend(ordinal, phase, 1)
 
+    def lose(self, ordinal: int) -> None:
+        """A member is down without a call of this run: it takes a permit of each of its groups."""
+        self._count_outside(ordinal, 1)
+
+    def regain(self, ordinal: int) -> None:
+        """The member is Running again: undo `lose` and `give_up`."""
+        self._count_outside(ordinal, -1)
+        if ordinal in self.lasting:
+            del self.lasting[ordinal]
+            self._count_lasting(ordinal, -1)
+
+    def give_up(self, ordinal: int) -> None:
+        """The member is down for long: no instance waits for its permits."""
+        self.lasting[ordinal] = None
+        self._count_lasting(ordinal, 1)
+
     # private
+
+    def _count_outside(self, ordinal: int, change: int) -> None:
+        for group in self.layout.groups_of(ordinal):
+            self.outside[group] += change
+            self.touched[group] = None
+
+    def _count_lasting(self, ordinal: int, change: int) -> None:
+        for group in self.layout.groups_of(ordinal):
+            self.lasting_in[group] += change
+            self.touched[group] = None
+            self._mark_full(group)
 
     def _suspend(self, ordinal: int, phase: Phase, change: int) -> None:
         self.suspended[ordinal] = change < 0
@@ -257,12 +307,15 @@ class Ledger(msgspec.Struct, eq=False):
                 self.kept[group] -= change
                 self.keeper[group] = ordinal
                 self.touched[group] = None
-                if self.kept[group] >= self.caps[group]:
-                    self.full[group] = None
-                else:
-                    self.full.pop(group, None)
+                self._mark_full(group)
         elif _WAITS[phase] and not self.aside[ordinal]:
             self._wait(ordinal, change)
+
+    def _mark_full(self, group: int) -> None:
+        if self.kept[group] + self.lasting_in[group] >= self.caps[group]:
+            self.full[group] = None
+        else:
+            self.full.pop(group, None)
 
     def _wait(self, ordinal: int, change: int) -> None:
         for group in self.reboot_groups(ordinal):
@@ -272,7 +325,7 @@ class Ledger(msgspec.Struct, eq=False):
     def _ahead_max(self, group: int) -> int:
         cap = self.caps[group]
         taken = self.used[group] if cap < CLOSE_CAP else self.kept[group]
-        return min(cap - taken, self.ahead_caps[group])
+        return min(cap - taken - self.outside[group], self.ahead_caps[group])
 
 
 def _down_max(groups: Sequence[Group]) -> int:

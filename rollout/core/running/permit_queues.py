@@ -25,6 +25,9 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
     run: Run
     parked: dict[int, list[int]] = {}
     """By group: attached instances that wait for a permit of it, ascending."""
+    overtaken: dict[int, list[int]] = {}
+    """By group: attached instances with a permit, which wait because a member has gone down since.
+    """
     paced: dict[int, list[int]] = {}
     """By group: attached instances that wait until another restart of it may begin, ascending."""
     paced_until: list[tuple[Instant, int]] = []
@@ -79,7 +82,8 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
 
     def park(self, ordinal: int, group: int) -> None:
         """Add an attached instance to the queue of a group."""
-        insort(self.parked.setdefault(group, []), ordinal)
+        queues = self.overtaken if self.run.ledger.permits[ordinal] else self.parked
+        insort(queues.setdefault(group, []), ordinal)
         self.touch(ordinal)
 
     def pace(self, ordinal: int, group: int) -> None:
@@ -97,6 +101,7 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
     def unpark(self, ordinal: int) -> None:
         """Take it out of the queues for restarts."""
         self._remove(self.parked, ordinal)
+        self._remove(self.overtaken, ordinal)
         self._remove(self.paced, ordinal)
 
     def unblock(self, ordinal: int) -> None:
@@ -105,8 +110,13 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
 
     def stuck(self) -> list[int]:
         """Return the groups with waiting instances and without a permit that can be returned."""
-        full = self.run.ledger.full.keys()
-        return sorted((full & self.parked.keys()) | (full & self.blocked.keys()))
+        full, waits = self.run.ledger.full.keys(), (self.parked, self.overtaken, self.blocked)
+        return sorted(group for group in full if any(group in queues for queues in waits))
+
+    def waiting_in(self, group: int) -> list[int]:
+        """Return instances that wait for a permit of this group, all in the same way."""
+        queues = (self.parked, self.overtaken, self.blocked)
+        return next((queue[group] for queue in queues if group in queue), [])
 
     def wake(self, now: Instant) -> tuple[list[int], list[int]]:
         """Return, out of the groups that changed, the instances that are ready for their restart,
@@ -117,7 +127,8 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
             _, group = heapq.heappop(self.paced_until)
             del self.timed[group]
             ledger.touched[group] = None
-        if not (ledger.touched and (self.parked or self.blocked or self.paced)):
+        waits = self.parked or self.overtaken or self.blocked or self.paced
+        if not (ledger.touched and waits):
             ledger.touched.clear()
             return [], []
         free, groups = FreePermits(self), sorted(ledger.touched)
@@ -126,6 +137,8 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
         unblocked: list[int] = []
         for group in groups:
             left = free.left(group)
+            if group in self.overtaken and ledger.left(group) >= 0:
+                ready += self.overtaken.pop(group)
             ready += _first(self.parked, group, left)
             if left > 0 and group in self.parked:
                 ledger.touched[group] = None  # the next step finds out whether these were restarted
@@ -242,9 +255,8 @@ class FreePermits:
 
     def left(self, group: int) -> int:
         """Return the permits left in this group."""
-        ledger = self._ledger
         taken = self._reserving[group] + self._taken.get(group, 0)
-        return ledger.caps[group] - ledger.used[group] - taken
+        return self._ledger.left(group) - taken
 
     def take(self, ordinal: int) -> None:
         """Take a permit in every group of an instance."""

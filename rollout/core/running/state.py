@@ -79,6 +79,13 @@ class GateWait(msgspec.Struct, frozen=True):
     order: str = ""
 
 
+class Away(msgspec.Struct, frozen=True):
+    """A member that is down without a call of this run: since when, and what a census observed."""
+
+    since: Instant
+    evidence: str
+
+
 class Run(msgspec.Struct, eq=False, kw_only=True):
     """Everything a run knows that its journal knows. Dicts to None are sets that keep order."""
 
@@ -120,6 +127,12 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     comparisons: Comparisons = msgspec.field(default_factory=Comparisons)
     trust: dict[tuple[str, str, str], list[int]] = {}
     """By family (account, region, image): clean reboots that moved StartTime, that did not."""
+    counted: bool
+    """Whether a census was taken since the wave, the process or the last window began. Plans whose
+    groups have no members but targets need none.
+    """
+    away: dict[int, Away] = {}
+    """Members that are down without a call of this run, by the last census."""
     phase_counts: list[int]
     left_in_wave: list[int]
     left_in_cell: list[int]
@@ -192,6 +205,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
             restart_tries=bytearray(count),
             retried=bytearray(count),
             drifted=bytearray(count),
+            counted=not layout.others,
             phase_counts=[count] + [0] * (len(PHASES) - 1),
             left_in_wave=[wave.targets for wave in waves],
             left_in_cell=[cell.end - cell.start for cell in layout.cells],
@@ -223,6 +237,10 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     def finished(self, ordinal: int) -> bool:
         """Return whether the instance is finished or held, so that it is not changed."""
         return bool(_FINAL[self.phases[ordinal]] or self.held[ordinal])
+
+    def uncount(self) -> None:
+        """A census is needed before the next restart."""
+        self.counted = not self.layout.others
 
     def failed_down(self, ordinal: int) -> bool:
         """Return whether it failed and is down: it booted and was not Running in time. Every other

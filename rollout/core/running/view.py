@@ -16,7 +16,7 @@ from rollout.core.running.state import Run
 from rollout.model.spec import FLEET
 from rollout.model.text import some
 from rollout.model.time import Instant, format_instant
-from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
+from rollout.model.view import AwayView, GroupView, LaneView, Left, RunView, WaveView
 
 LEFT_MAX = 1_000
 """Instances listed by name; the counts name all."""
@@ -45,6 +45,7 @@ def view(run: Run, now: Instant = 0) -> RunView:
         in_doubt=run.phase_counts[Phase.IN_DOUBT],
         phases={phase.label: run.phase_counts[phase] for phase in Phase if run.phase_counts[phase]},
         classes=_classes(run),
+        away=tuple(_away(run)) if run.closed is None else (),
         failed_down=sum(run.failed_down(ordinal) for ordinal in range(len(run.phases))),
         waiting=_waiting(run, groups, now),
         left=tuple(_rows(run, _needs_a_person)),
@@ -68,14 +69,30 @@ def _groups(run: Run) -> tuple[GroupView, ...]:
     """
     ledger = run.ledger
     shown = [
-        GroupView(group.key, group.cap, ledger.used[number], ledger.kept[number])
+        GroupView(
+            group.key,
+            group.cap,
+            ledger.used[number],
+            ledger.kept[number],
+            ledger.outside[number],
+        )
         for number, group in enumerate(run.plan.groups)
-        if ledger.used[number] or not ledger.parts[number]
+        if ledger.used[number] or ledger.outside[number] or not ledger.parts[number]
     ]
     shown.sort(
-        key=lambda one: (one.key != FLEET, one.key != FLEET and (one.cap - one.used, -one.kept))
+        key=lambda one: (
+            one.key != FLEET,
+            one.key != FLEET and (one.cap - one.used - one.outside, -one.kept),
+        )
     )
     return tuple(shown[:LEFT_MAX])
+
+
+def _away(run: Run) -> Iterator[AwayView]:
+    """The members of groups that are down without the run."""
+    for ordinal, one in islice(run.away.items(), LEFT_MAX):
+        name, site = run.layout.member(ordinal).instance, run.layout.home_of(ordinal)
+        yield AwayView(name, site.region, one.evidence, format_instant(one.since))
 
 
 def lanes(run: Run) -> tuple[LaneView, ...]:
@@ -150,7 +167,7 @@ def _waiting(run: Run, groups: tuple[GroupView, ...], now: Instant) -> dict[str,
     held = Counter(run.phase(ordinal) for ordinal, is_held in enumerate(run.held) if is_held)
     open_end = run.layout.cells[run.cells_next - 1].end if run.cells_next else 0
     later = len(run.phases) - open_end
-    full = [group.key for group in groups if group.used >= group.cap]
+    full = [group.key for group in groups if group.used + group.outside >= group.cap]
     restart = f"for a permit of {some(full)}" if full else _paced(run) or "for a restart call"
 
     def free(phase: Phase) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rollout.core.running.census import Census
 from rollout.core.running.key_comparisons import KeyWatch
 from rollout.core.running.logins import Logins
 from rollout.core.running.state import Run
@@ -61,6 +62,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
     """Since when observations of a site have had no reply, by the first lost one."""
     keys: KeyWatch
     logins: Logins
+    census: Census
     last: dict[int, Sample] = {}
     """The last observation of each instance."""
     unfit: dict[int, None] = {}
@@ -95,6 +97,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
             stations=stations,
             keys=KeyWatch(run),
             logins=Logins(run=run),
+            census=Census(run=run),
             due={site: {} for site in sites},
             open=dict.fromkeys(sites, 0),
             missing={site: {} for site in sites},
@@ -109,6 +112,7 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
                 self.observe_soon(ordinal)
         self.keys.advance(now)
         self.logins.advance(now)
+        self.census.advance(now)
 
     def wake(self) -> Instant | None:
         """Return the next instant at which something falls due; None without one."""

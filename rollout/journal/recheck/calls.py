@@ -67,6 +67,7 @@ class RunCalls:
                 many = "s" if len(command.ordinals) > 1 else ""
                 self.counts[f"{command.kind.value.title()}Instance{many}"] += 1
                 before = list(spread(event.observed))
+                self._instances.census.restarts(event.n)
                 if self._check_ids(command, before, limits.RESTART_IDS_MAX):
                     self._restart(command, before)
 

@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 
+from rollout.journal.recheck.census import CensusRules
 from rollout.journal.recheck.cohorts import FailingCohorts
 from rollout.journal.recheck.failures import Failures
 from rollout.journal.recheck.key_material import Material
@@ -67,6 +68,7 @@ class TargetStates:
         )
         rule = plan.failure_rule()
         self.cohorts = FailingCohorts(plan, quarantine=rule is not None and rule.quarantine)
+        self.census = CensusRules(plan, violations.demand)
         self.material = Material()
         self.states = bytearray(len(self.targets))
         self.exposed = self.exposed_peak = self.at_risk = 0
@@ -172,10 +174,12 @@ class TargetStates:
             group = self.plan.groups[number]
             self._used[number] += 1
             self.peaks[number] = max(self.peaks[number], self._used[number])
-            if self._used[number] > group.cap:
+            away = self.census.down[number]
+            if self._used[number] + away > group.cap:
+                without = f", {away} of them without this run" if away else ""
                 self._violations.add(
-                    f"{self.name(ordinal)}: {self._used[number]} instances of group {group.key} "
-                    f"are down, its cap is {group.cap}"
+                    f"{self.name(ordinal)}: {self._used[number] + away} instances of group "
+                    f"{group.key} are down{without}, its cap is {group.cap}"
                 )
 
     def free_permit(self, ordinal: int) -> None:

@@ -42,6 +42,7 @@ class Rules:
         """Fold one event, and return the rules it violates as text."""
         self._demand(not self.closed, f"{type(event).__name__} after the run was closed")
         self.approvals.take(event)
+        self.instances.census.take(event)
         self._fold(event)
         return self._violations.take()
 

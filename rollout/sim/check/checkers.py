@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rollout.sim.check import (
     approvals,
+    census,
     claims,
     effects,
     failures,
@@ -68,6 +69,8 @@ CHECKERS: tuple[Checker, ...] = (
     claims.ClassesPartition(),
     claims.BudgetHeld(),
     rates.RateHeld(),
+    census.CensusFirst(),
+    census.MembersCounted(),
     claims.JournalSound(),
     claims.FoldIsState(),
     claims.DrainsSoon(),

@@ -29,6 +29,7 @@ RARE: tuple[str, ...] = (
     *("drift of state", "already attached", "anomaly"),
     *("held: unproven", "held: budget_held", "held: transitional", "held: unseen"),
     *("held: foreign_key", "held: quarantined"),
+    *("member down", "member missing", "member up", "member down for long"),
     *("halted: foreign_key", "halted: in_doubt", "halted: key_pair", "halted: disk"),
     *(
         "halted: denied",
@@ -144,6 +145,11 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return ["key changed"]
         case ev.ForeignRestart():
             return ["restarted elsewhere"]
+        case ev.MembersDown(evidence=evidence, lasting=lasting):
+            down = "member missing" if evidence == "missing" else "member down"
+            return ["member down for long" if lasting else down]
+        case ev.MembersUp():
+            return ["member up"]
         case ev.TornTail():
             return ["torn tail"]
         case ev.WaveStarted(wave=wave):

@@ -66,6 +66,7 @@ def _queues(waiting: Waiting) -> Iterator[tuple[Station, Iterable[int]]]:
     yield Station.SPLITTING, flat(waiting.splitting)
     yield Station.READY_LATER, (ordinal for _, ordinal in waiting.ready_later)
     yield Station.PARKED, flat(waiting.permits.parked.values())
+    yield Station.PARKED, flat(waiting.permits.overtaken.values())
     yield Station.PACED, flat(waiting.permits.paced.values())
     yield Station.BLOCKED, flat(waiting.permits.blocked.values())
     yield Station.DELAYED, flat(waiting.permits.unblocked.values())

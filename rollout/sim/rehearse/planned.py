@@ -1,7 +1,8 @@
 """The emulated cloud that a plan describes: its targets with their statuses, keys and key pairs.
 
-Called by rehearsals. Only targets exist, because other instances are never requested. A plan does
-not contain the last start of an instance; here it is a month ago.
+Called by rehearsals. Only targets exist, and the other members of their groups, which are Running;
+no others are ever requested. A plan does not contain the last start of an instance; here it is a
+month ago.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rollout.emulator.cloud.regions import EmulatedRegion
 from rollout.emulator.cloud.shapes import Image, Shape
 from rollout.emulator.dispatch import Cloud
 from rollout.model import instance
-from rollout.model.plan import Plan, Target
+from rollout.model.plan import Exclusion, Plan, Target
 from rollout.model.time import HOUR, MINUTE, Instant
 
 FORMER_KEY = "ssh-rsa AAAA former"
@@ -31,7 +32,12 @@ def fleet_of(plan: Plan, now: Instant) -> Fleet:
     by_region: dict[str, list[Target]] = {}
     for name, target in _targets(plan):
         by_region.setdefault(name, []).append(target)
-    for name, targets in by_region.items():
+    members: dict[str, list[Exclusion]] = {}
+    for out in plan.exclusions:
+        if out.groups:
+            members.setdefault(out.region, []).append(out)
+    for name in dict.fromkeys((*by_region, *members)):
+        targets = by_region.get(name, [])
         region = builder.open_region(name)
         shapes: dict[tuple[str, str], int] = {}
         for target in targets:
@@ -48,6 +54,17 @@ def fleet_of(plan: Plan, now: Instant) -> Fleet:
                 start_ms=now - _STARTED_BEFORE,
                 created_minute=(now - _STARTED_BEFORE) // MINUTE,
                 instance=target.instance,
+            )
+        plain = builder.shape(_shape(region, "", "m-member")) if name in members else 0
+        for out in members.get(name, ()):
+            builder.add(
+                plain,
+                no_tags,
+                status=BaseStatus.RUNNING,
+                record=NONE,
+                start_ms=now - _STARTED_BEFORE,
+                created_minute=(now - _STARTED_BEFORE) // MINUTE,
+                instance=out.instance,
             )
     return builder.finish(0)
 

@@ -15,10 +15,13 @@ from rollout.emulator.messages import Request
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.sim.time.dice import Dice
 from rollout.sim.time.heap import Time
+from rollout.sim.world.outages import Outage
 from rollout.sim.world.record import RunRecord
 from rollout.sim.world.scenario import ExternalChange, Interference
 
 OTHER = "fleet-other"
+NEVER: Instant = 1 << 62
+"""The end of an outage of a released instance."""
 LOITER_MS: Duration = 20 * SECOND
 LOITERS_MAX = 60
 """Attempts to find an instance to restart."""
@@ -33,6 +36,29 @@ def plan_all(record: RunRecord, heap: Time) -> None:
         one = _loiter if patient else _act_in_time
         act = functools.partial(_OF_MANY.get(drift.change, one), record, drift, heap)
         heap.at(record.begun + drift.at_ms, act)
+
+
+def plan_outages(record: RunRecord, heap: Time) -> None:
+    """Schedule the outages of members that are no targets; those before the run begin now. Their
+    true intervals are in the record.
+    """
+    members = [out.instance for out in record.plan.exclusions if out.groups]
+    for one in record.scenario.outages if members else ():
+        name = members[one.member % len(members)]
+        act = functools.partial(_go_down, record, name, one, heap)
+        heap.at(max(heap.now, record.begun + one.at_ms), act)
+
+
+def _go_down(record: RunRecord, name: str, outage: Outage, heap: Time) -> None:
+    instances, ordinal = record.cloud.instances, record.cloud.instances.find(name)
+    if ordinal is None or any(heap.now < until for _, until in record.outages.get(name, ())):
+        return
+    status = BaseStatus.RELEASED if outage.released else BaseStatus.STARTING
+    instances.put(ordinal, status, heap.now)
+    until = NEVER if outage.released else heap.now + outage.lasts_ms
+    record.outages.setdefault(name, []).append((heap.now, until))
+    if not outage.released:
+        heap.at(until, lambda: instances.put(ordinal, BaseStatus.RUNNING, heap.now))
 
 
 def act_before(record: RunRecord, n: int, ids: Sequence[str], now: Instant) -> None:

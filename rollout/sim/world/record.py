@@ -97,6 +97,8 @@ class RunRecord:
     lines: list[tuple[Line, int]] = field(default_factory=list)
     foreign: dict[str, Interference] = field(default_factory=dict)
     touched: dict[str, list[tuple[Instant, Interference]]] = field(default_factory=dict)
+    outages: dict[str, list[tuple[Instant, Instant]]] = field(default_factory=dict)
+    """When members of groups that are no targets were down, by instance id."""
     gates: GateWorld = field(default_factory=GateWorld)
     """What the gates answered, which the run may only repeat."""
     keys_replaced: bool = False

@@ -20,7 +20,16 @@ from rollout.emulator.faults import Fault
 from rollout.model.spec import PPM, Calls, OnFailure, OnUnknown, Stopped
 from rollout.model.time import MINUTE, SECOND, Duration
 from rollout.sim.time.dice import Dice
-from rollout.sim.world import approving, cohort, gating, leasing, logins, opening, ordering
+from rollout.sim.world import (
+    approving,
+    cohort,
+    gating,
+    leasing,
+    logins,
+    opening,
+    ordering,
+    outages,
+)
 from rollout.sim.world.approving import Approving
 from rollout.sim.world.cohort import BadCohort
 from rollout.sim.world.gating import Gating
@@ -28,6 +37,7 @@ from rollout.sim.world.leasing import Leasing
 from rollout.sim.world.logins import LoginProofs
 from rollout.sim.world.opening import Opening
 from rollout.sim.world.ordering import Ordering
+from rollout.sim.world.outages import Outage
 
 SIZE = (14, 60)
 SMALL_MAX = 20
@@ -188,6 +198,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     approving: Approving = Approving()
     cohort: BadCohort = BadCohort()
     leasing: Leasing = Leasing()
+    outages: tuple[Outage, ...] = ()
 
 
 _PARTS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -269,6 +280,7 @@ def draw(seed: int) -> Scenario:
         windows=opening.draw(seed),
         ordering=ordering.draw(seed),
         approving=approving.draw(seed),
+        outages=outages.draw(seed),
     )
 
 

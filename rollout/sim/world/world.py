@@ -92,6 +92,7 @@ class World:
             self._pause(10 * SECOND)
         record.begun = record.gates.begun = self.heap.now
         others.plan_all(record, self.heap)
+        others.plan_outages(record, self.heap)
         self.machine.plan_all(self.heap)
         for one in self.neighbors:
             self.heap.at(record.begun + one.begins_ms, one.begin)

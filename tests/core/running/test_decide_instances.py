@@ -159,6 +159,7 @@ def test_a_hold_for_the_budget_names_who_keeps_it(cap: int, holder: str) -> None
     story = World(samples.make_plan(rows, samples.capped(1)), rows).start()
     ledger, permits = story.run.ledger, story.decider.waiting.permits
     ledger.caps[0], ledger.keeper[0], ledger.full[0] = cap, 2 if cap else -1, None
+    ledger.kept[0] = cap
     permits.parked[0] = [1, 3]
     step = decide_instances.Step(story.decider.waiting, story.now)
 

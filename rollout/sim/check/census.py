@@ -1,0 +1,102 @@
+"""Checkers of the census: members of groups that are no targets, and down without the run.
+
+They compare journal and hidden cloud and never use the core's decisions. Listed and called by
+`checkers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rollout.emulator.fault_plan import FaultPlan
+from rollout.model import event as ev
+from rollout.model.command import RestartCall
+from rollout.model.plan import RestartKind
+from rollout.model.time import SECOND, Instant
+from rollout.sim.check.claims import BudgetHeld
+from rollout.sim.check.history import History, Intent
+
+
+class CensusFirst:
+    """No restart begins before a census of its wave, process and window."""
+
+    ids = ("I-95",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Follow the journal."""
+        if not history.layout.others:
+            return
+        for intent, basis in _restarts(history):
+            if basis is None:
+                yield f"call {intent.issued.n} restarts before a census"
+
+
+class MembersCounted:
+    """A reboot begins only if its groups have a permit left next to the members that are down."""
+
+    ids = ("I-96",)
+
+    def check(self, history: History) -> Iterator[str]:
+        """Count members that were down during the whole last census before an intent and until it,
+        and instances that reboots of the run have down.
+        """
+        record, layout = history.record, history.layout
+        if not record.outages:
+            return
+        lag = _lag(history)
+        own = BudgetHeld().changes(history)
+        for intent, basis in _restarts(history):
+            command = intent.issued.command
+            if basis is None or getattr(command, "kind", None) is not RestartKind.REBOOT:
+                continue
+            at = intent.journaled.at
+            away = [
+                out.groups or ()
+                for out in record.plan.exclusions
+                for begun, until in record.outages.get(out.instance, ())
+                if begun < basis - lag and at < until
+            ]
+            for ordinal in intent.ordinals:
+                for group in layout.targets[ordinal].groups:
+                    others = sum(
+                        change
+                        for when, change, other in own
+                        if when <= at and other != ordinal and group in layout.targets[other].groups
+                    )
+                    members = sum(group in groups for groups in away)
+                    cap = record.plan.groups[group].cap
+                    if members and others + members >= cap:
+                        name = layout.targets[ordinal].instance
+                        yield f"{name} with {others} and {members} others down of {cap}"
+                        return
+
+
+def _restarts(history: History) -> Iterator[tuple[Intent, Instant | None]]:
+    """Yield each intent to restart, and the earliest begin of the last census before it."""
+    earliest: Instant | None = None
+    basis: Instant | None = None
+    paused = False
+    for journaled in history.journaled:
+        event = journaled.event
+        match event:
+            case ev.CensusTaken():
+                basis, earliest = earliest, journaled.at
+            case ev.OperatorCommand(command=ev.OperatorVerb.PAUSE):
+                paused = True
+            case ev.OperatorCommand(command=ev.OperatorVerb.RESUME | ev.OperatorVerb.PROMOTE):
+                basis = None if paused else basis
+                earliest, paused = journaled.at if paused else earliest, False
+            case ev.WaveStarted() | ev.Resumed() | ev.WindowOpened():
+                basis, earliest = None, journaled.at
+            case ev.Issued(command=RestartCall()):
+                yield history.intents[event.n], basis
+            case _:
+                pass
+
+
+def _lag(history: History) -> int:
+    """Return how outdated a reply to a census may be."""
+    scenario = history.record.scenario
+    switches = scenario.switches
+    faults = FaultPlan(scenario.faults).lag_ms_max
+    return faults + switches.describe_lag_ms + switches.stale_status_ms + 2 * SECOND

@@ -1,0 +1,297 @@
+"""Members of groups that are no targets: those that are down take permits of their groups."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rollout.core.invariant import Bug
+from rollout.core.running.evolve import evolve
+from rollout.core.running.journey import Phase
+from rollout.journal.recheck.rules import Rules
+from rollout.model import event as ev
+from rollout.model import limits
+from rollout.model.command import ObserveMembers, RestartCall
+from rollout.model.instance import Instance, OsFamily, Status
+from rollout.model.spec import Amount, Budget, WaveKind, WaveSpec, parse_amount
+from rollout.model.time import MINUTE, SECOND, Instant
+from tests.core import samples
+from tests.core.world import Script, World
+
+QUORUM = Budget("tag:quorum", Amount(count=1))
+FLEET = Budget("fleet", Amount(share_ppm=1_000_000))
+WINDOWS = {"os": OsFamily.WINDOWS, "key_pair": ""}
+
+
+def member(number: int, quorum: str = "a", **changes: object) -> Instance:
+    """An instance of a quorum."""
+    return samples.instance(number, tags=(("quorum", quorum),), **changes)
+
+
+def story(rows: list[Instance], script: Script | None = None, **changes: object) -> World:
+    """A started run of the Linux instances; the members of a quorum restart one at a time."""
+    spec = samples.spec(budgets=(FLEET, QUORUM), **changes)
+    return World(samples.make_plan(rows, spec), rows, script).start()
+
+
+def change(world: World, number: int, status: Status) -> None:
+    """A member changes its status without a call of the run."""
+    world.machines[f"i-{number:04d}"].change(world.now, status=status)
+
+
+def violations(world: World) -> list[str]:
+    """What the second check of the journal finds."""
+    rules = Rules(world.plan)
+    return [text for event in world.journal for text in rules.take(event)]
+
+
+def restarts(world: World) -> list[tuple[Instant, str]]:
+    """Each restart with its time."""
+    found = [(at, name) for name, one in world.machines.items() for at in one.restarts]
+    return sorted(found)
+
+
+def test_a_member_that_is_down_takes_the_permit_of_its_group() -> None:
+    """No member of its quorum restarts before a census observes it Running again; members of
+    other quorums restart meanwhile.
+    """
+    rows = [member(0), member(1), member(2, **WINDOWS), member(3, "b")]
+    world = story(rows)
+    change(world, 2, Status.STARTING)
+    world.at(world.now + 5 * MINUTE, lambda: change(world, 2, Status.RUNNING))
+    began = world.now
+    world.go()
+    world.check_end()
+
+    times = {name: at for at, name in restarts(world)}
+    assert world.classes["done"] == 3
+    assert times["i-0003"] < began + MINUTE
+    assert min(times["i-0000"], times["i-0001"]) > began + 5 * MINUTE
+    assert [one.evidence for one in world.events(ev.MembersDown)] == ["Starting"]
+    assert len(world.events(ev.MembersUp)) == 1
+
+
+def test_instances_that_wait_for_a_member_for_long_are_left_out() -> None:
+    """A member that two censuses observe down keeps its permit: what waits for it ends as skipped,
+    and the cause names the member.
+    """
+    rows = [member(0), member(1), member(2, **WINDOWS), member(3, "b")]
+    world = story(rows)
+    change(world, 2, Status.STOPPED)
+    began = world.now
+    world.go()
+    world.check_end()
+
+    assert world.classes["done"] == 1 and world.classes["skipped"] == 2
+    assert [*world.run.causes.values()] == ["budget_held by i-0002"] * 2
+    assert [one.lasting for one in world.events(ev.MembersDown)] == [False, True]
+    assert world.now - began < limits.CENSUS_EVERY_MS + 2 * MINUTE
+
+
+def test_a_member_that_is_not_listed_is_down() -> None:
+    """Missing in the reply is unknown, and unknown is down, until a later reply lists it."""
+    world = story([member(0), member(1), member(2, **WINDOWS)])
+    world.hidden.add("i-0002")
+    world.at(world.now + 3 * MINUTE, world.hidden.clear)
+    began = world.now
+    world.go()
+    world.check_end()
+
+    assert world.classes["done"] == 2 and restarts(world)[0][0] > began + 3 * MINUTE
+    assert world.events(ev.MembersDown)[0].evidence == "missing"
+
+
+def test_a_region_that_does_not_answer_is_down() -> None:
+    """Members of a silent region count as down after a minute; restarts of other groups begin then,
+    and those of its quorums when it answers.
+    """
+    rows = [member(0), member(1, region=samples.REGIONS[1], **WINDOWS), member(2, "b")]
+    world = story(rows)
+    world.deaf.add(samples.REGIONS[1])
+    world.at(world.now + 3 * MINUTE, world.deaf.clear)
+    began = world.now
+    world.go()
+    world.check_end()
+
+    times = {name: at for at, name in restarts(world)}
+    assert began + limits.CENSUS_SILENCE_MS <= times["i-0002"] < began + 2 * MINUTE
+    assert times["i-0000"] > began + 3 * MINUTE
+    assert world.events(ev.MembersDown)[0].evidence == "no answer"
+    assert world.classes["done"] == 2
+
+
+def test_a_census_is_taken_at_each_wave_and_every_ten_minutes() -> None:
+    """Without a change it leaves one event; a member that goes down in a long wave is found."""
+    waves = (WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)), *samples.REST)
+    rows = [*[member(n) for n in range(8)], member(8, **WINDOWS)]
+    script = Script(boot_ms=5 * MINUTE)
+    world = story(rows, script, waves=waves)
+    world.at(world.now + 12 * MINUTE, lambda: change(world, 8, Status.STOPPING))
+    world.at(world.now + 24 * MINUTE, lambda: change(world, 8, Status.RUNNING))
+    world.go()
+    world.check_end()
+
+    started = [n for n, one in enumerate(world.journal) if isinstance(one, ev.WaveStarted)]
+    taken = [n for n, one in enumerate(world.journal) if isinstance(one, ev.CensusTaken)]
+    begun = [n for n, one in enumerate(world.journal) if _is_restart(one)]
+    for wave in started:
+        first = min(n for n in begun if n > wave)
+        assert any(wave < census < first for census in taken)
+    gaps = [b.at - a.at for a, b in itertools.pairwise(world.events(ev.CensusTaken))]
+    assert len(gaps) > 3 and max(gaps) <= limits.CENSUS_EVERY_MS + MINUTE
+    assert world.events(ev.MembersDown) and world.classes["done"] == 8
+
+
+def _is_restart(event: ev.AnyEvent) -> bool:
+    return isinstance(event, ev.Issued) and isinstance(event.command, RestartCall)
+
+
+def test_a_plan_without_other_members_takes_no_census() -> None:
+    """Instances without a tag of a budget, and Stopped ones, are no members."""
+    budget = Budget("tag:quorum", Amount(count=1))
+    rows = [member(0), samples.instance(1, **WINDOWS), member(2, status=Status.STOPPED, **WINDOWS)]
+    world = World(samples.make_plan(rows, samples.spec(budgets=(budget,))), rows).start().go()
+
+    assert not world.events(ev.CensusTaken) and world.classes["done"] == 1
+
+
+def test_no_restart_is_folded_before_the_census() -> None:
+    """I-95: A restart that no census preceded in its wave is a violation of the run's rules."""
+    world = story([member(0), member(1, **WINDOWS)]).go()
+    assert any(map(_is_restart, world.journal))
+    again = World(world.plan, [one.now for one in world.machines.values()])
+
+    with pytest.raises(Bug, match="I-95"):
+        for event in world.journal:
+            if not isinstance(event, ev.CensusTaken):
+                evolve(again.run, event)
+
+
+def test_a_permit_that_was_reserved_early_does_not_hide_a_member_that_went_down() -> None:
+    """I-96: An attached instance that has its permit already is not restarted while a member of its
+    quorum is down.
+    """
+    world = story([member(0), member(1, **WINDOWS)])
+    while world.run.phase(0) is not Phase.ATTACHED:
+        world.go(until=world.now + 100)
+    assert world.run.ledger.permits[0]
+    change(world, 1, Status.STOPPED)
+    world.decider.put(ev.MembersDown((1,), "Stopped", world.now), world.now)
+    world.at(world.now + 4 * MINUTE, lambda: change(world, 1, Status.RUNNING))
+    began = world.now
+    world.go()
+    world.check_end()
+
+    assert restarts(world)[0][0] > began + 4 * MINUTE and world.classes["done"] == 1
+
+
+def test_an_instance_that_waits_with_its_permit_for_long_is_left_out() -> None:
+    """It ends as stranded, because its key is attached, and names the member."""
+    world = story([member(0), member(1, **WINDOWS)])
+    while world.run.phase(0) is not Phase.ATTACHED:
+        world.go(until=world.now + 100)
+    change(world, 1, Status.STOPPED)
+    world.decider.put(ev.MembersDown((1,), "Stopped", world.now), world.now)
+    world.go()
+    world.check_end()
+
+    assert world.run.causes[0] == "budget_held by i-0001" and not restarts(world)
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> list[Instance]:
+    """Targets and Windows instances of a few quorums and zones."""
+    rows = []
+    for number in range(draw(st.integers(2, 12))):
+        windows = number and draw(st.integers(0, 2)) == 0
+        quorum, zone = draw(st.sampled_from("abc")), draw(st.sampled_from("xy"))
+        region = samples.REGIONS[draw(st.integers(0, 1))]
+        changes = WINDOWS if windows else {}
+        rows.append(member(number, quorum, zone=zone, region=region, **changes))
+    return rows
+
+
+OUTAGES = st.lists(
+    st.tuples(st.integers(0, 11), st.integers(0, 900), st.integers(1, 400)), max_size=4
+)
+
+
+@settings(max_examples=60)
+@given(fleets(), st.sampled_from(("1", "2", "50%")), OUTAGES, st.integers(0, 99))
+def test_own_restarts_and_outages_stay_within_the_caps(
+    rows: list[Instance], zone_cap: str, outages: list[tuple[int, int, int]], seed: int
+) -> None:
+    """Whenever a restart is decided, its instance has a permit that neither another restart nor a
+    member that is known to be down takes. The run ends, and the state is the fold of the journal.
+    """
+    zone = Budget("zone", parse_amount(zone_cap), 1)
+    spec = samples.spec(budgets=(FLEET, QUORUM, zone))
+    world = World(samples.make_plan(rows, spec), rows, seed=seed).start()
+    others = [row for row in rows if row.os is OsFamily.WINDOWS]
+    for number, from_s, for_s in outages:
+        if others:
+            one = others[number % len(others)]
+            down, at = int(one.id[2:]), world.now + from_s * SECOND
+            world.at(at, partial(change, world, down, Status.STOPPED))
+            world.at(at + for_s * SECOND, partial(change, world, down, Status.RUNNING))
+    put = world.decider.append
+
+    def checked(event: ev.AnyEvent) -> None:
+        if _is_restart(event):
+            ledger = world.run.ledger
+            assert isinstance(event, ev.Issued) and isinstance(event.command, RestartCall)
+            for ordinal in event.command.ordinals:
+                for group in ledger.groups_of(ordinal):
+                    taken = ledger.used[group] - ledger.permits[ordinal] + ledger.outside[group]
+                    assert taken < ledger.caps[group]
+        put(event)
+
+    world.decider.append = checked
+    world.go()
+    world.check_end()
+
+    assert violations(world) == []
+    folded = World(world.plan, rows).run
+    for event in world.journal:
+        evolve(folded, event)
+    assert folded.away == world.run.away and folded.ledger.outside == world.run.ledger.outside
+
+
+@given(fleets(), st.integers(1, 60))
+@settings(max_examples=25)
+def test_a_resume_takes_a_census_first(rows: list[Instance], after_s: int) -> None:
+    """Whenever the process ends, the next one restarts nothing before it has counted; the run ends
+    with every target rotated.
+    """
+    world = story(rows)
+    world.go(until=world.now + after_s * SECOND)
+    assume(world.run.closed is None)
+    mark = len(world.journal)
+    world.resume().go()
+    world.check_end()
+
+    later = world.journal[mark:]
+    for number, event in enumerate(later):
+        if _is_restart(event) and world.run.layout.others:
+            assert any(isinstance(one, ev.CensusTaken) for one in later[:number])
+    assert world.classes["done"] == len(world.run.phases)
+
+
+def test_a_late_answer_is_no_part_of_a_later_round() -> None:
+    """An answer to a call from before the round began leaves its members to be observed."""
+    world = story([member(0), member(1, **WINDOWS)])
+    world.turn()
+    census = world.decider.watching.census
+    call = ObserveMembers(census.run.layout.home_of(1), (1,), ("i-0001",))
+    assert census.asked == {1: None}
+    census.begin(world.now + 1)
+    census.open[call.site] = 1
+    census.answered(call, world.now, world.now + 2)
+
+    assert census.left[call.site] == {1: None} and not census.finished
+    assert msgspec.structs.asdict(call)["ordinals"] == (1,)
