@@ -6,13 +6,15 @@ Called by `rollout init`. Makes no API calls and replaces no file.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
 
 from rollout.core.scheduling import key_names
+from rollout.ecs import cli_config
 from rollout.engines.clock import LoopClock
-from rollout.errors import Place, StorageError, UsageError
+from rollout.errors import AccessError, Place, StorageError, UsageError
 from rollout.model.phrase import say
 
 
@@ -64,6 +66,21 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
         message = say("the project cannot be written: {cause}", cause=error.strerror)
         raise StorageError.of("R0025", message, place=Place(str(folder))) from None
     return list(contents)
+
+
+def region_of_profile(profile: str, environment: Mapping[str, str]) -> str:
+    """Return the region of a profile of the aliyun CLI; empty if the profile has none.
+
+    Errors: AccessError R0401 if the profile does not exist.
+    """
+    config = cli_config.read(cli_config.path(environment))
+    if profile not in config.profiles:
+        raise AccessError.of(
+            "R0401",
+            say("there is no profile {name} in {path}", name=profile, path=config.path),
+            help=say("profiles there: {names}", names=", ".join(sorted(config.profiles)) or "-"),
+        )
+    return config.text(profile, "region_id")
 
 
 def read_public_key(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,24 @@ def test_a_schedule_is_written(
     printed = capsys.readouterr()
     assert "30 9 20 1,4,7,10 *  Asia/Shanghai  plan" in printed.out
     assert printed.err.count("R0362") == warnings
+
+
+def test_a_profile_gives_the_region(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The spec has the region of the profile, and the settings its name. An unknown profile is
+    refused with the names of the known ones.
+    """
+    profiles = [{"name": "ops", "region_id": "cn-shenzhen"}]
+    (project / "config.json").write_text(json.dumps({"profiles": profiles}))
+    monkeypatch.setenv("ALICLOUD_SHARED_CREDENTIALS_FILE", "config.json")
+
+    assert main.main(["init", *ANSWERS[:4], "--from-profile", "dev"]) == Exit.DENIED
+    assert "profiles there: ops" in capsys.readouterr().err
+    assert main.main(["init", *ANSWERS[:4], "--from-profile", "ops"]) == Exit.DONE
+
+    assert 'regions: ["cn-shenzhen"]' in (project / "plans" / "first.yaml").read_text()
+    assert 'profile = "ops"' in (project / "rollout.toml").read_text()
 
 
 def test_the_project_plans_against_the_emulator(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def init(
     cron: str = "",
     time_zone: str = "UTC",
     profile: str = "",
+    from_profile: str | None = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Write a first spec and the settings of a project. Makes no API calls.
@@ -56,10 +58,15 @@ def init(
         Time zone of --cron, as `Asia/Shanghai`.
     profile
         Profile of the aliyun CLI, for `rollout.toml`.
+    from_profile
+        Profile of the aliyun CLI that gives the region too, unless --region does.
     """
     from rollout.app import init as project
 
     terminal = Terminal.of(common)
+    if from_profile is not None and not region:
+        found = project.region_of_profile(from_profile, os.environ)
+        region = (found,) if found else ()
     pair = key_pair or _answer(terminal, "Name of the new key pair:", "--key-pair NAME")
     key = public_key or Path(_answer(terminal, "File with its public key:", "--public-key FILE"))
     asked = "Regions, separated by spaces:"
@@ -75,7 +82,7 @@ def init(
         cron,
         time_zone,
     )
-    written = project.write(folder, given, profile)
+    written = project.write(folder, given, from_profile or profile)
     lines = [f"Created {folder / path}" for path in written]
     change = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
     steps = [*change, f"rollout validate {written[0]}", f"rollout plan {written[0]}"]
