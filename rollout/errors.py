@@ -376,6 +376,8 @@ CODES: dict[str, Code] = {
     "R0617": Code(Exit.CONFLICT, "none of the run's instances exists there"),
     "R0618": Code(Exit.CONFLICT, "another run holds the lease of the region"),
     "R0619": Code(Exit.CONFLICT, "the lease of a region was lost"),
+    "R0620": Code(Exit.CONFLICT, "a run of another runs directory attaches the same key pair"),
+    "R0621": Code(Exit.DONE, "the key pairs are not marked for other operators"),
     "R0630": Code(Exit.CONFLICT, "the schedule exists"),
     "R0631": Code(Exit.CONFLICT, "another process ended the tick"),
     "R0634": Code(Exit.INTEGRITY, "the journal of a schedule is damaged"),

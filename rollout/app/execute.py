@@ -12,6 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from rollout.app import (
     about,
     approvals,
     connect,
+    fence,
     notifications,
     person,
     plan,
@@ -103,6 +105,8 @@ async def plan_and_apply(
         if saved.plan.counts.targets:
             safety_rules.check_plan(saved.plan)
             approvals.check(saved)
+            if session.fence:
+                await fence.check(saved.plan, service, session.store)
         review(planned)
         return await runner.begin(saved, service) if saved.plan.counts.targets else None
 
@@ -200,6 +204,8 @@ class Runner:
         last_wave(saved.plan, self.session.until_wave)  # an unknown wave is refused before any call
         approved = approvals.check(saved)
         await preflight.check(saved, service, self.session.store)
+        if self.session.fence:
+            await fence.check(saved.plan, service, self.session.store)
         async with proofs.prober(saved.plan, service) as prober:
             return await self._begin(saved, approved, service, prober)
 
@@ -237,6 +243,9 @@ class Runner:
         """
         run, decider = folded.run, folded.decider
         last = last_wave(run.plan, self.session.until_wave, closed=run.waves_closed)
+        ends = run.aborted is not None or (order and order.command is OperatorVerb.ABORT)
+        if self.session.fence and not ends:
+            await fence.check(run.plan, service, self.session.store)
         facts = runs.facts(folded)
         leases = await self.locked.lease(run.layout.sites, facts.plan_digest, person.user())
         now = service.clock.now()
@@ -283,7 +292,9 @@ class Runner:
         quota = decider.run.plan.limits.leave_quota_ppm
         service.allow_changes(quota, lambda: journal.lost() or leases.lost())
         try:
-            await self._notified(drive, decider.run.plan, journal)
+            marks = fence.marks_of(decider.run, service) if self.session.fence else None
+            work = partial(self._notified, drive, decider.run.plan, journal)
+            await fence.while_driving(work, marks, self.session.notices)
             journal.close()
         except (StorageError, IntegrityError) as error:
             self._report_lost(engine.lost)

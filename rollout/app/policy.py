@@ -19,6 +19,8 @@ Purpose = Literal["plan", "apply"]
 
 CHARACTERS_MAX: Final = 6144
 """Maximum length of a custom policy's document in RAM (its limits page)."""
+_MARK: Final = ("ecs:TagResources", "ecs:UntagResources")
+"""For the marks on key pairs. A run goes without them where they are not permitted."""
 _OBSERVE: Final = ("ecs:DescribeInstanceStatus", "ecs:DescribeInstances")
 
 
@@ -43,6 +45,7 @@ def _of_any(purpose: Purpose) -> Iterator[dict[str, Any]]:
     yield _allow(["ecs:DescribeKeyPairs"], [keys])
     if purpose == "apply":
         yield _allow(["ecs:ImportKeyPair"], [keys])
+        yield _allow(_MARK, [keys])
         yield _allow(["ecs:AttachKeyPair"], [instances, keys])
         yield _allow([f"ecs:{action}" for action in _restarts(list(Calls))], [instances])
 
@@ -68,6 +71,8 @@ def _of_plan(purpose: Purpose, plan: Plan) -> Iterator[dict[str, Any]]:
     targets = [(cell.site, one) for _, cell in plan.cells() for one in cell.targets()]
     attached = [_arn(site, "instance", one.instance) for site, one in targets if one.attach]
     restarted = [_arn(site, "instance", one.instance) for site, one in targets]
+    if wanted:
+        yield _allow(_MARK, wanted)
     if imported:
         yield _allow(["ecs:ImportKeyPair"], imported)
     if attached:

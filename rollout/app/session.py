@@ -42,7 +42,8 @@ class Session:
 
     `allow_unsafe_fs` accepts a network or user-space file system for the runs directory. Without
     `wait`, a run that is paused or reaches a manual gate halts instead of waiting (R0508, R0509).
-    `until_wave` names the wave after which the run halts (R0616); empty: none.
+    `until_wave` names the wave after which the run halts (R0616); empty: none. Without `fence`, no
+    marks on key pairs are written, and those of other runs do not count.
     """
 
     runs_dir: Path = Path("runs")
@@ -50,6 +51,7 @@ class Session:
     allow_unsafe_fs: bool = False
     wait: bool = True
     until_wave: str = ""
+    fence: bool = True
     notices: Notices = field(default_factory=Notices)
     progress: Progress = field(default_factory=Progress)
 

@@ -23,10 +23,11 @@ def make(
     unsafe_fs: bool = False,
     wait: bool = True,
     until_wave: str | None = None,
+    fence: bool = True,
 ) -> Session:
     """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`, and without
     `wait` (`--no-wait`) the process halts where it would wait for an operator. `until_wave` is the
-    value of `--until-wave`.
+    value of `--until-wave`; `fence` is false for `--no-fence`.
     """
     return Session(
         runs_dir=common.runs_dir,
@@ -34,6 +35,7 @@ def make(
         allow_unsafe_fs=unsafe_fs,
         wait=wait,
         until_wave=until_wave or "",
+        fence=fence,
         notices=TerminalNotices(terminal),
         progress=progress.make(common, live=terminal.live),
     )

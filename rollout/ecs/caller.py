@@ -40,6 +40,9 @@ _HELD_BACK: Final = {
     Unsent.HALTED: "the run was stopped before it could leave",
     Unsent.EXPIRED: "its time passed before it could leave",
 }
+_ALWAYS_SENT = frozenset({"UntagResources"})
+"""Sent while changes are not allowed, like dry runs, and retried: it removes the marks of a run
+that has ended, and changes no instance."""
 _KEYS_NAP_S = 0.25
 """Interval at which a call that waits for keys checks whether it may still be sent."""
 _RETRY_BASE_S = 0.2
@@ -107,7 +110,7 @@ class Caller:
         if not_after is None:
             not_after = self._clock.now() + WAIT_MS_MAX
         spec = contract.ACTIONS[action]
-        if params.get("DryRun") == "true":  # changes nothing: may be sent when changes may not
+        if params.get("DryRun") == "true" or action in _ALWAYS_SENT:
             spec = msgspec.structs.replace(spec, mutating=False)
         request = UnsignedCall(spec, region, sign.canonical_query(params), not_after, patient)
         lane = Lane(Site(account, region), action)

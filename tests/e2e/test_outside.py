@@ -14,8 +14,9 @@ TWICE, STOPPED, DOWN = 18, 4, 8
 
 
 def test_changes_by_other_operators_are_detected(tmp_path: Path) -> None:
-    """A second run on the same fleet in another runs directory stops with exit 6 (R0610). An
-    instance that was stopped after planning is skipped and never started.
+    """A second run on the same fleet in another runs directory is refused (R0620), and stops with
+    exit 6 (R0610) if it passes over the mark. An instance that was stopped after planning is
+    skipped and never started.
     """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(
@@ -35,7 +36,9 @@ def _two_runs(shared: Stage) -> None:
     apply = first.begin("apply", "twice.plan.json", "--no-input")
     while sum(row["instance"] in targets for row in shared.admin("ledger")) <= DOWN:
         time.sleep(0.05)
-    late = second.run("apply", "twice.plan.json", "--no-input")
+    warned = second.run("apply", "twice.plan.json", "--no-input")
+    assert warned.returncode == 6 and "R0620" in warned.stderr, warned.stderr
+    late = second.run("apply", "twice.plan.json", "--no-input", "--no-fence")
     apply.kill()
     apply.communicate()
     assert late.returncode == 6, late.stderr

@@ -19,6 +19,7 @@ def resume(
     reason: str = "",
     until_wave: str | None = None,
     no_wait: Flag = False,
+    no_fence: Flag = False,
     allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
@@ -40,6 +41,9 @@ def resume(
         Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
     no_wait
         End with exit 5 where the run would wait: paused, at a gate, or outside its windows.
+    no_fence
+        Neither mark the key pairs with this run nor respect the marks of runs in other runs
+        directories.
     allow_unsafe_fs
         Accept a network or user-space file system for the runs directory.
     output
@@ -59,6 +63,7 @@ def resume(
         cloud,
         unsafe_fs=allow_unsafe_fs,
         wait=not no_wait,
+        fence=not no_fence,
         until_wave=until_wave,
     )
     found = None if run is None else runs.find_paused(common.runs_dir, run)
