@@ -100,10 +100,11 @@ rollout status --query classes.done
 ```
 """
 TRANSLATED = """\
-Translated so far: all help pages, all errors, `rollout explain`, `rollout doctor`, questions, and
-the texts of `plan`, `apply`, `resume`, `status` and `history`. Quoted unchanged: texts of
-libraries, of the operating system and of the service, and texts that plans and journals store, such
-as the warnings of a plan and the reason of a halt; the title of their code is translated."""
+Translated are all help pages, errors, questions, messages and tables, except the forecast of
+`rehearse`, and the lines of `audit show` and `schedule list`, which programs read too. Quoted
+unchanged: texts of libraries, of the operating system and of the service, and texts that plans and
+journals store, such as the warnings of a plan and the reason of a halt; the title of their code is
+translated."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

@@ -301,7 +301,9 @@ class Runner:
             error.resume = f"rollout resume {decider.run.run_id}"
             raise
         except BaseException:
-            self.session.notices.say(f"resume: rollout resume {decider.run.run_id}")
+            self.session.notices.say(
+                say("resume: {command}", command=f"rollout resume {decider.run.run_id}")
+            )
             raise
         now = service.clock.now()
         return RunResult(

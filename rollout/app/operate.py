@@ -105,8 +105,12 @@ async def _abort_here(run: StoredRun, order: OperatorCommand, session: Session) 
         finally:
             if sent is not None and sent.pending():
                 session.notices.say(
-                    f"The abort is recorded: `rollout resume {run.id}` or another abort "
-                    f"closes the run. To withdraw it, remove {sent}"
+                    say(
+                        "The abort is recorded: `rollout resume {run}` or another abort closes "
+                        "the run. To withdraw it, remove {sent}",
+                        run=run.id,
+                        sent=sent,
+                    )
                 )
 
 
@@ -147,7 +151,7 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
     if not holder:
         return False
     sent = run.send(given)
-    notices.say(f"Sent to {holder}.")
+    notices.say(say("Sent to {process}.", process=holder))
     try:
         with anyio.move_on_after(TAKEN_WITHIN_S):
             while sent.pending():
@@ -162,7 +166,10 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
     except anyio.get_cancelled_exc_class():
         if sent.pending():
             notices.say(
-                f"Interrupted; the command is still in its inbox. To withdraw it, remove {sent}"
+                say(
+                    "Interrupted; the command is still in its inbox. To withdraw it, remove {sent}",
+                    sent=sent,
+                )
             )
         raise
     raise RunError.of(

@@ -26,6 +26,7 @@ from rollout.cli.options import (
 )
 from rollout.cli.settings import Settings
 from rollout.errors import Exit, RolloutError
+from rollout.model.phrase import say
 
 if TYPE_CHECKING:
     from rollout.cli.help_page import TranslatedHelp
@@ -220,8 +221,13 @@ def _check_environment(command: str, common: Common) -> None:
     if command in CHANGING:
         refuse_misspelled(os.environ)
     for name, meant in misspelled(os.environ).items():
-        text = f"unknown setting `{name}` in the environment; did you mean `{meant}`?"
-        terminal.Terminal.of(common).say(f"warning[R0118]: {text}")
+        text = say(
+            "unknown setting `{name}` in the environment; did you mean `{meant}`?",
+            name=name,
+            meant=meant,
+        )
+        warning = say("warning[{code}]: {problem}", code="R0118", problem=text)
+        terminal.Terminal.of(common).say(warning)
 
 
 def _end(raised: BaseException, common: Common) -> int:
@@ -239,7 +245,7 @@ def _end(raised: BaseException, common: Common) -> int:
         case _:
             report = crash.report(raised, common.runs_dir)
             if common.log_format == "json":
-                logs.say("error", "error", code="bug", message=report)
+                logs.say("error", "error", code="bug", message=str(report))
             else:
                 terminal.Terminal.of(common).say(report)
             return int(Exit.FAILED)
@@ -305,7 +311,12 @@ def _common(positional: tuple[Any, ...], options: dict[str, Any]) -> Common:
 
 
 def _use_language(common: Common, positional: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Print in the language of the settings, or in that of the profile that the command uses."""
+    """Print in the language of the settings, or in that of the profile that the command uses. With
+    JSON lines on stderr, programs read everything: in English.
+    """
+    if common.log_format == "json":
+        language.use("en")
+        return
     given = (*positional, *options.values())
     cloud = next((value for value in given if isinstance(value, CloudOptions)), CloudOptions())
     language.use(common.lang or language.of_surroundings(cloud.profile, os.environ))

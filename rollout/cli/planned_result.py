@@ -10,10 +10,11 @@ from pathlib import Path
 from rollout.app import plan_file
 from rollout.app.plan import PlanResult
 from rollout.cli import output
+from rollout.cli.language import tr
 from rollout.cli.options import duration
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
-from rollout.cli.views import preview
+from rollout.cli.views import preview, render
 from rollout.errors import UsageError
 from rollout.model import limits
 from rollout.model.phrase import say
@@ -56,7 +57,11 @@ def _result(planned: PlanResult, width: int) -> Shown:
 def _next(planned: PlanResult, out: Path | None, command: str) -> str:
     """Return the line about the saved files, and the next command."""
     if out is None:
-        return f"\nNext:  {command} --out {planned.saved.plan.name}.plan.json"
-    saved = f"\nSaved {out} ({len(planned.saved.raw) / 1e6:.1f} MB) and {out}.sha256"
-    forecast = f"{saved}\nNext:  rollout rehearse {out}"
-    return f"{forecast}\n       rollout apply {out}" if planned.saved.plan.applyable else forecast
+        save = f"{command} --out {planned.saved.plan.name}.plan.json"
+        return "\n" + tr("Next:  {command}", command=save)
+    size = len(planned.saved.raw) / 1e6
+    saved = tr("Saved {file} ({size:.1f} MB) and {file}.sha256", file=out, size=size)
+    first = tr("Next:  {command}", command=f"rollout rehearse {out}")
+    indent = " " * (render.columns(first) - render.columns(f"rollout rehearse {out}"))
+    second = f"\n{indent}rollout apply {out}" if planned.saved.plan.applyable else ""
+    return f"\n{saved}\n{first}{second}"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
+from rollout.model.phrase import say
 
 
 def abort(
@@ -41,7 +42,7 @@ def abort(
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
     if (closed := runs.closed_result(found)) is not None:
-        terminal.say(f"Nothing to do: run {found.id} is closed.")
+        terminal.say(say("Nothing to do: run {run} is closed.", run=found.id))
         return session.show(terminal, closed, output)
     confirmation.confirm_abort(terminal, found.id, runs.plan_of(found).name, confirm)
     made = session.make(terminal, common, cloud, unsafe_fs=allow_unsafe_fs)

@@ -120,5 +120,5 @@ def _review(terminal: Terminal, given: str | None, again_max: int, planned: Plan
 def _nothing(terminal: Terminal, output: str) -> Exit:
     if output == "json":
         terminal.show('{"format_version": "1.0", "run": null, "state": "nothing_to_do"}')
-    terminal.say("Nothing to do: no instance needs rotation.")
+    terminal.say(say("Nothing to do: no instance needs rotation."))
     return Exit.DONE

@@ -89,7 +89,7 @@ def verify(
         terminal.error(IntegrityError(verdict.problems, verdict.exit))
         more = verdict.problems_found - len(verdict.problems)
         if more > 0:
-            terminal.say(f"… and {more:,} more")
+            terminal.say(say("… and {more:,} more", more=more))
     return verdict.exit
 
 

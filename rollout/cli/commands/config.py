@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.cli import origins, output, settings
+from rollout.cli.language import tr
 from rollout.cli.options import CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
@@ -57,7 +58,8 @@ def path(
     """Print the paths of the settings files, the strongest first."""
     terminal = Terminal.of(common)
     for file in (Path("rollout.toml"), Path("pyproject.toml"), settings.user_path()):
-        terminal.show(f"{file.absolute()}{'' if file.exists() else '  (does not exist)'}")
+        absent = "" if file.exists() else tr("  (does not exist)")
+        terminal.show(f"{file.absolute()}{absent}")
 
 
 def _values(common: Common, cloud: CloudOptions) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli import output
+from rollout.cli.language import tr_many
 from rollout.cli.options import CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
@@ -76,8 +77,17 @@ def _table(found: FleetDrift) -> str:
     excluded = sum(found.excluded.values())
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.excluded.items())
     lines.append(
-        f"{render.count(len(found.drifted), 'instance')} of {found.found:,} without "
-        f"{found.key_pair} in force, {found.current:,} with it, {excluded:,} excluded"
+        tr_many(
+            "{number:,} instance of {found:,} without {key_pair} in force, {current:,} with it, "
+            "{excluded:,} excluded",
+            "{number:,} instances of {found:,} without {key_pair} in force, {current:,} with it, "
+            "{excluded:,} excluded",
+            len(found.drifted),
+            found=found.found,
+            key_pair=found.key_pair,
+            current=found.current,
+            excluded=excluded,
+        )
         + (f": {reasons}" if reasons else "")
     )
     return "\n".join(lines)

@@ -125,8 +125,16 @@ async def _serve(
                 count = len(cloud.instances)
                 if ssh is not None:
                     guests = await stack.enter_async_context(_guests(cloud, host, *ssh))
-                    terminal.say(f"Guests: ssh -p {guests} INSTANCE_ID@{host}")
-                terminal.say(f"EMULATOR at {url}: {count:,} instances; Ctrl-C stops it")
+                    terminal.say(
+                        say("Guests: {command}", command=f"ssh -p {guests} INSTANCE_ID@{host}")
+                    )
+                terminal.say(
+                    say(
+                        "EMULATOR at {url}: {count:,} instances; Ctrl-C stops it",
+                        url=url,
+                        count=count,
+                    )
+                )
                 async for _ in signals:
                     return
     except ValueError as error:

@@ -8,10 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
 from rollout.cli.terminal import Terminal
 from rollout.errors import ConfirmationError
-from rollout.model.phrase import say
+from rollout.model.phrase import Phrase, say
 
 
 def init(
@@ -67,9 +68,11 @@ def init(
     if from_profile is not None and not region:
         found = project.region_of_profile(from_profile, os.environ)
         region = (found,) if found else ()
-    pair = key_pair or _answer(terminal, "Name of the new key pair:", "--key-pair NAME")
-    key = public_key or Path(_answer(terminal, "File with its public key:", "--public-key FILE"))
-    asked = "Regions, separated by spaces:"
+    pair = key_pair or _answer(terminal, say("Name of the new key pair:"), "--key-pair NAME")
+    key = public_key or Path(
+        _answer(terminal, say("File with its public key:"), "--public-key FILE")
+    )
+    asked = say("Regions, separated by spaces:")
     regions = region or tuple(_answer(terminal, asked, "--region REGION").split())
     given = project.FirstSpec(
         name,
@@ -83,17 +86,21 @@ def init(
         time_zone,
     )
     written = project.write(folder, given, from_profile or profile)
-    lines = [f"Created {folder / path}" for path in written]
+    lines = [tr("Created {file}", file=folder / path) for path in written]
     change = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
     steps = [*change, f"rollout validate {written[0]}", f"rollout plan {written[0]}"]
     steps += [f"rollout schedule add {written[0]}"] if cron else []
-    terminal.show("\n".join([*lines, "", *(f"Next:  {step}" for step in steps)]))
+    terminal.show(
+        "\n".join([*lines, "", *(tr("Next:  {command}", command=step) for step in steps)])
+    )
 
 
-def _answer(terminal: Terminal, question: str, option: str) -> str:
+def _answer(terminal: Terminal, question: Phrase, option: str) -> str:
     """Return the answer of the user. Errors: ConfirmationError R0026 without a terminal."""
-    answer = terminal.prompt(question) if terminal.interactive else ""
+    answer = terminal.prompt(translated(question)) if terminal.interactive else ""
     if not answer:
-        message = say("an answer is missing: {question}", question=question.rstrip(":").lower())
+        message = say(
+            "an answer is missing: {question}", question=str(question).rstrip(":").lower()
+        )
         raise ConfirmationError.of("R0026", message, help=say("add {option}", option=option))
     return answer

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rollout.cli import output
+from rollout.cli.language import tr
 from rollout.cli.options import CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
@@ -55,7 +56,7 @@ def list(  # noqa: A001 - the name of the command
         for name, pairs in found.items()
         for one in pairs
     ]
-    return _show(terminal, "key_pairs", rows, form, "No key pairs.")
+    return _show(terminal, "key_pairs", rows, form, tr("No key pairs."))
 
 
 def usage(
@@ -83,7 +84,9 @@ def usage(
     made = session.make(terminal, common, cloud)
     found = eventloop.run(partial(keys.usage, name, made, region))
     rows = [{"region": one.region, "instance": one.id, "status": one.status.value} for one in found]
-    return _show(terminal, "instances", rows, form, f"No instance has key pair {name}.")
+    return _show(
+        terminal, "instances", rows, form, tr("No instance has key pair {name}.", name=name)
+    )
 
 
 def ensure(
@@ -120,7 +123,7 @@ def ensure(
         confirmation.confirm_import(terminal, name, regions, rules, confirm)
 
     states = eventloop.run(partial(keys.ensure, name, public_key, made, ask, region))
-    return _show(terminal, "key_pairs", _states(states), form, "No regions.")
+    return _show(terminal, "key_pairs", _states(states), form, tr("No regions."))
 
 
 def retire(
@@ -157,7 +160,7 @@ def retire(
         confirmation.confirm_retire(terminal, name, regions, confirm)
 
     states = eventloop.run(partial(keys.retire, name, made, ask, region))
-    return _show(terminal, "key_pairs", _states(states), form, "No regions.")
+    return _show(terminal, "key_pairs", _states(states), form, tr("No regions."))
 
 
 def _states(states: Sequence[KeyPairState]) -> Rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rollout.cli.options import Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
+from rollout.model.phrase import say
 
 
 def pause(
@@ -34,7 +35,10 @@ def pause(
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     eventloop.run(operate.pause, found, reason, made)
     terminal.say(
-        "Paused: no attach and no restart starts; open calls and boots are observed.\n"
-        f"resume: rollout resume {found.id}"
+        say(
+            "Paused: no attach and no restart starts; open calls and boots are observed.\n"
+            "resume: rollout resume {run}",
+            run=found.id,
+        )
     )
     return Exit.DONE

@@ -7,6 +7,7 @@ from functools import partial
 from rollout.cli.options import Common, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
+from rollout.model.phrase import say
 
 
 def promote(
@@ -38,7 +39,7 @@ def promote(
     found = runs.find(common.runs_dir, run)
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
     if eventloop.run(partial(operate.promote, found, reason, made, full=full)):
-        terminal.say("Promoted. The process that drives the run continues after the bake.")
+        terminal.say(say("Promoted. The process that drives the run continues after the bake."))
     else:
-        terminal.say(f"Promoted.\nresume: rollout resume {found.id}")
+        terminal.say(say("Promoted.\nresume: rollout resume {run}", run=found.id))
     return Exit.DONE

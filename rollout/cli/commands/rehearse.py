@@ -61,7 +61,7 @@ def rehearse(
     made, made_digest = saved.plan, saved.digest
     preflight.check_rules(made)
     if not made.counts.targets:
-        terminal.say("Nothing to rehearse: no instance needs rotation.")
+        terminal.say(say("Nothing to rehearse: no instance needs rotation."))
         return Exit.DONE
     with RehearsalProgress(terminal) as progress:
         rehearsed = rehearsing.rehearse(made, given, common.runs_dir, progress.show)

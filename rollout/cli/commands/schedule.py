@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli import output
+from rollout.cli.language import tr
 from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
@@ -57,7 +58,11 @@ def add(
     _show(terminal, [added], form)
     name = added.state.name
     terminal.say(
-        f"`rollout serve --scheduler` fires its ticks; `rollout schedule trigger {name}` one now."
+        say(
+            "`rollout serve --scheduler` fires its ticks; `rollout schedule trigger {name}` "
+            "one now.",
+            name=name,
+        )
     )
     return Exit.DONE
 
@@ -272,7 +277,7 @@ def _show(terminal: Terminal, listed: Sequence[ListedSchedule], form: Output) ->
 
     rows = [views.row(one) for one in listed]
     result = Shown(
-        text=lambda: views.table(rows) if rows else "No schedules.",
+        text=lambda: views.table(rows) if rows else tr("No schedules."),
         document=lambda: {"format_version": "1.0", "schedules": rows},
         rows=lambda: rows,
         ids=lambda: (row["name"] for row in rows),

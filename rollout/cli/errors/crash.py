@@ -9,18 +9,28 @@ from pathlib import Path
 
 from rollout import logs
 from rollout.app import about
+from rollout.model.phrase import Phrase, say
 
 
-def report(bug: BaseException, runs_dir: Path) -> str:
+def report(bug: BaseException, runs_dir: Path) -> Phrase:
     """Save the traceback without secrets, readable by its owner; return the line to print."""
     text = "".join(traceback.format_exception(bug))
     summary = logs.redact(f"{type(bug).__name__}: {bug}".partition("\n")[0])
-    head = f"error[bug]: {summary}\n  This is a defect of rollout, not of your input."
     try:
         path = _save(logs.redact(f"{about.tool()}\n{text}"), runs_dir)
     except OSError as error:
-        return f"{head}\n  The traceback could not be saved: {error.strerror}."
-    return f"{head}\n  help: please report it with {path}"
+        return say(
+            "error[bug]: {summary}\n  This is a defect of rollout, not of your input.\n"
+            "  The traceback could not be saved: {cause}.",
+            summary=summary,
+            cause=error.strerror,
+        )
+    return say(
+        "error[bug]: {summary}\n  This is a defect of rollout, not of your input.\n"
+        "  help: please report it with {path}",
+        summary=summary,
+        path=path,
+    )
 
 
 def _save(text: str, runs_dir: Path) -> str:

@@ -1,4 +1,4 @@
-"""Format a new approval or a new key as text or plain data. Pure."""
+"""Format a new approval or a new key as text or plain data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rollout.app.approvals import NewApproval
-from rollout.cli.views import render
+from rollout.cli.language import tr
+from rollout.model.phrase import say_many
 from rollout.model.printable import escaped
 from rollout.model.signed_note import VerifierKey
 
@@ -15,13 +16,26 @@ def text(made: NewApproval, plan: Path) -> str:
     """Return what was approved, by whom, and the next command."""
     saved, missing = made.saved, made.required - len(made.approved)
     lines = [
-        f"Approved {saved.plan.name} with {made.key.id}",
-        f"Plan     {render.count(saved.plan.counts.targets, 'target')}, {saved.digest}",
-        f"Saved    {made.path}",
-        f"Valid    {len(made.approved)} of {made.required} required: {', '.join(made.approved)}",
+        tr("Approved {name} with {key}", name=saved.plan.name, key=made.key.id),
+        tr(
+            "Plan     {targets}, {digest}",
+            targets=say_many("{number:,} target", "{number:,} targets", saved.plan.counts.targets),
+            digest=saved.digest,
+        ),
+        tr("Saved    {file}", file=made.path),
+        tr(
+            "Valid    {number} of {required} required: {names}",
+            number=len(made.approved),
+            required=made.required,
+            names=", ".join(made.approved),
+        ),
     ]
-    after = f"{render.count(missing, 'more approval')}" if missing > 0 else f"rollout apply {plan}"
-    return "\n".join(map(escaped, [*lines, f"Next:    {after}"]))
+    after = (
+        say_many("{number:,} more approval", "{number:,} more approvals", missing)
+        if missing > 0
+        else f"rollout apply {plan}"
+    )
+    return "\n".join(map(escaped, [*lines, tr("Next:    {step}", step=after)]))
 
 
 def data(made: NewApproval) -> dict[str, Any]:
@@ -39,12 +53,13 @@ def data(made: NewApproval) -> dict[str, Any]:
 
 def key_text(key: VerifierKey, private: Path, public: Path) -> str:
     """Return the files of a new key, and where its public half belongs."""
-    return (
-        f"Private key  {private} (mode 0600: keep it, and do not share it)\n"
-        f"Public key   {public}\n"
-        f"{key}\n"
-        f"Next:        name {public} in `approvals.keys` of a spec"
+    lines = (
+        tr("Private key  {file} (mode 0600: keep it, and do not share it)", file=private),
+        tr("Public key   {file}", file=public),
+        str(key),
+        tr("Next:        name {file} in `approvals.keys` of a spec", file=public),
     )
+    return "\n".join(lines)
 
 
 def key_data(key: VerifierKey, private: Path, public: Path) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from rollout.app.audit import AuditEntry, LastLine, Verdict
+from rollout.cli.language import tr, translated
 from rollout.cli.views import render, report
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.spec import FLEET
@@ -15,10 +17,12 @@ from rollout.model.text import some
 from rollout.model.time import format_instant
 
 _IDS_SHOWN = 3
-_LAST_LINE: dict[LastLine, str] = {
-    "head": "protected: it is the line in --head",
-    "seal": "protected by the seal only; anyone who can write the journal can also write the seal",
-    "unprotected": "unprotected: without --head its edit or removal cannot be detected",
+_LAST_LINE: dict[LastLine, Phrase] = {
+    "head": say("protected: it is the line in --head"),
+    "seal": say(
+        "protected by the seal only; anyone who can write the journal can also write the seal"
+    ),
+    "unprotected": say("unprotected: without --head its edit or removal cannot be detected"),
 }
 
 
@@ -72,44 +76,81 @@ def verdict_data(verdict: Verdict) -> dict[str, Any]:
 
 def verdict_text(verdict: Verdict, width: int) -> str:
     """Return the verdict as lines. Violations are printed separately, as errors."""
-    chain = "hash chain unbroken" if not verdict.problems_found else "see the errors"
-    end = "closed in order" if verdict.sealed else "not sealed: a truncation cannot be detected"
-    rows = [
-        ("run", verdict.run),
-        ("plan", f"{_plan_text(verdict)}: {verdict.plan_digest.replace(':', ' ') or 'unknown'}"),
-        ("journal", f"{verdict.lines:,} lines, {chain}, {end}"),
-        ("last line", _LAST_LINE[verdict.last_line]),
-        ("head", f"{verdict.lines}:{verdict.head}"),
+    errors = say("see the errors")
+    journal = say(
+        "{lines:,} lines, {chain}, {end}",
+        lines=verdict.lines,
+        chain=errors if verdict.problems_found else say("hash chain unbroken"),
+        end=say("closed in order")
+        if verdict.sealed
+        else say("not sealed: a truncation cannot be detected"),
+    )
+    digest = verdict.plan_digest.replace(":", " ") or say("unknown")
+    rows: list[tuple[Phrase, Wording]] = [
+        (say("run"), verdict.run),
+        (say("plan"), say("{match}: {digest}", match=_plan_text(verdict), digest=digest)),
+        (say("journal"), journal),
+        (say("last line"), _LAST_LINE[verdict.last_line]),
+        (say("head"), f"{verdict.lines}:{verdict.head}"),
     ]
     if verdict.torn is not None:
-        rows.append(
-            ("tail", f"{verdict.torn.bytes} bytes of an incomplete line; a resume removes them")
+        text_ = say(
+            "{bytes} bytes of an incomplete line; a resume removes them", bytes=verdict.torn.bytes
         )
+        rows.append((say("tail"), text_))
     if verdict.plan_matches:
-        calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
-        judged = "see the errors" if verdict.problems_found else "each follows its intent"
-        fullest = sorted(verdict.groups, key=lambda one: (one.key != FLEET, one.cap - one.peak))
-        peaks = [f"at most {one.peak:,} of {one.cap:,} ({escaped(one.key)})" for one in fullest]
-        unfinished = (
-            "" if verdict.closed else f", if it ended here ({verdict.unfinished:,} unfinished)"
-        )
-        if verdict.approvals_required:
-            by = f": {', '.join(verdict.approved)}" if verdict.approved else ""
-            need = f"{len(verdict.approved)} of {verdict.approvals_required} required"
-            rows.append(("approvals", f"{need}, signatures valid{by}"))
-        found = report.classes(verdict.classes, verdict.failed_down)
-        rows += [
-            ("population", f"{verdict.found:,} = {found}{unfinished}"),
-            ("effects", f"{calls or 'no calls'}; {judged}"),
-            ("down", some(peaks)),
-            ("exposed", f"at most {verdict.exposed_peak:,}"),
-            ("resumes", f"{verdict.resumes}; {verdict.late} late replies, ignored"),
-        ]
+        rows += _population(verdict, errors)
     lines: list[str] = []
-    for name, text in rows:
-        lines += render.wrap(text, width, first=f"{name:<11} ", rest=" " * 12)
+    for name, value in rows:
+        first = render.padded(translated(name), 11) + " "
+        lines += render.wrap(translated(value), width, first=first, rest=" " * 12)
     return "\n".join(lines)
 
 
-def _plan_text(verdict: Verdict) -> str:
-    return "matches the run's first line" if verdict.plan_matches else "not compared"
+def _population(verdict: Verdict, errors: Phrase) -> list[tuple[Phrase, Wording]]:
+    """Return what happened to the instances of a verified run."""
+    rows: list[tuple[Phrase, Wording]] = []
+    calls = " + ".join(f"{number:,} {action}" for action, number in verdict.calls.items())
+    fullest = sorted(verdict.groups, key=lambda one: (one.key != FLEET, one.cap - one.peak))
+    peaks = [
+        tr("at most {peak:,} of {most:,} ({group})", peak=one.peak, most=one.cap, group=one.key)
+        for one in fullest
+    ]
+    if verdict.approvals_required:
+        valid = say(
+            "{number} of {required} required, signatures valid",
+            number=len(verdict.approved),
+            required=verdict.approvals_required,
+        )
+        if verdict.approved:
+            valid = say("{text}: {names}", text=valid, names=", ".join(verdict.approved))
+        rows.append((say("approvals"), valid))
+    found: Wording = f"{verdict.found:,} = {report.classes(verdict.classes, verdict.failed_down)}"
+    if not verdict.closed:
+        found = say(
+            "{sum}, if it ended here ({unfinished:,} unfinished)",
+            sum=found,
+            unfinished=verdict.unfinished,
+        )
+    effects = say(
+        "{calls}; {judgment}",
+        calls=calls or say("no calls"),
+        judgment=errors if verdict.problems_found else say("each follows its intent"),
+    )
+    resumes = say(
+        "{resumes}; {late} late replies, ignored", resumes=verdict.resumes, late=verdict.late
+    )
+    return [
+        *rows,
+        (say("population"), found),
+        (say("effects"), effects),
+        (say("down"), some([escaped(one) for one in peaks])),
+        (say("exposed"), say("at most {most:,}", most=verdict.exposed_peak)),
+        (say("resumes"), resumes),
+    ]
+
+
+def _plan_text(verdict: Verdict) -> Phrase:
+    if verdict.plan_matches:
+        return say("matches the run's first line")
+    return say("not compared")

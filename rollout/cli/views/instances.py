@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.audit import AuditEntry
+from rollout.cli.language import tr
 from rollout.cli.views import audit, render, report
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
@@ -17,19 +18,23 @@ from rollout.model.view import InstanceView
 def life(view: InstanceView, entries: Iterable[AuditEntry], width: int) -> str:
     """Return one instance of a run as text: its state, why it waits, and its events."""
     events = list(entries)
-    since = f" since {format_instant(events[-1].at)}" if events else ""
-    place, image = f"{view.region} {view.zone}", f"image {view.image}"
+    state = report.phase(view.phase, down=view.down)
+    if events:
+        state = tr("{state} since {time}", state=state, time=format_instant(events[-1].at))
+    place, image = f"{view.region} {view.zone}", tr("image {image}", image=view.image)
     about = place, image, view.os_name, view.instance_type
-    permit = " · has a permit" if view.permit else ""
+    permit = f" · {tr('has a permit')}" if view.permit else ""
     lines = [
-        f"{view.instance}  {report.phase(view.phase, down=view.down)}{since} · wave {view.wave}",
+        f"{view.instance}  {state} · {tr('wave {name}', name=view.wave)}",
         "  " + " · ".join(filter(None, about)),
-        f"  groups: {', '.join(view.groups)}{permit}",
+        tr("  groups: {groups}", groups=", ".join(view.groups)) + permit,
     ]
     if view.cause:
-        lines += render.wrap(f"cause: {view.cause}", width, first="  ", rest="    ")
+        lines += render.wrap(tr("cause: {cause}", cause=view.cause), width, first="  ", rest="    ")
     if not view.waits.startswith("nothing"):
-        lines += render.wrap(f"waits {view.waits}", width, first="  ", rest="    ")
+        lines += render.wrap(
+            tr("waits {reason}", reason=view.waits), width, first="  ", rest="    "
+        )
     return "\n".join([*map(escaped, lines), "", *(audit.text(one, width) for one in events)])
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from rollout.cli.language import tr, tr_many
+from rollout.cli.language import tr, tr_many, translated
 from rollout.cli.views import render
 from rollout.model import limits
 from rollout.model.gate import AnyGate, ExecGate, HttpGate, PrometheusGate
+from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import Group, Plan
 from rollout.model.spec import FLEET, LAST, Amount
 from rollout.model.time import format_duration, format_instant
@@ -170,13 +171,14 @@ def _budget(plan: Plan, number: int) -> str:
     budget = plan.budgets[number]
     if budget.by == FLEET and groups:
         return _cap(plan, groups[0])
-    share = f"{budget.max_down.removesuffix('%')} % of " if budget.max_down.endswith("%") else ""
+    members: Wording = _range(group.members for group in groups)
+    if budget.max_down.endswith("%"):
+        members = _share(budget.max_down, members)
     counted = tr_many(
-        "{number:,} group, {share}{members} members",
-        "{number:,} groups, {share}{members} members",
+        "{number:,} group, {members} members",
+        "{number:,} groups, {members} members",
         len(groups),
-        share=share,
-        members=_range(group.members for group in groups),
+        members=members,
     )
     if budget.at_least:
         counted = tr("{counted}, at least {least:,}", counted=counted, least=budget.at_least)
@@ -186,6 +188,10 @@ def _budget(plan: Plan, number: int) -> str:
         group=budget.by,
         counted=counted,
     )
+
+
+def _share(percent: str, base: Wording) -> Phrase:
+    return say("{percent} % of {base}", percent=percent.removesuffix("%"), base=base)
 
 
 def _range(numbers: Iterable[int]) -> str:
@@ -200,7 +206,7 @@ def _cap(plan: Plan, group: Group) -> str:
     base = f"{group.members:,}"
     if limit.endswith("%"):
         least = plan.budgets[group.budget].at_least
-        base = f"{limit.removesuffix('%')} % of {base}"
+        base = translated(_share(limit, base))
         if least:
             base = tr("{counted}, at least {least:,}", counted=base, least=least)
         base = f"{base} = {group.cap:,}"

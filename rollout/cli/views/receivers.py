@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.cli.language import tr, tr_many
 from rollout.cli.views import render
 from rollout.model.notify import ReceiverState
 from rollout.model.time import format_instant
@@ -28,7 +29,7 @@ class ReceiverFields(msgspec.Struct, frozen=True):
 def lines(run: str, states: Sequence[ReceiverState], width: int) -> list[str]:
     """Return a line for each receiver, wrapped, with the command that sends what it lacks."""
     if not states:
-        return [f"{run} sends no notifications: its spec has no `notify`"]
+        return [tr("{run} sends no notifications: its spec has no `notify`", run=run)]
     return [line for state in states for line in _lines(run, state, width)]
 
 
@@ -58,11 +59,22 @@ def rows(states: Sequence[ReceiverState]) -> list[ReceiverFields]:
 
 
 def _lines(run: str, state: ReceiverState, width: int) -> list[str]:
-    text = f"notify: {state.to}: {render.count(state.delivered, 'message')} delivered"
+    text = tr_many(
+        "notify: {to}: {number:,} message delivered",
+        "notify: {to}: {number:,} messages delivered",
+        state.delivered,
+        to=state.to,
+    )
     if state.waiting:
-        text += f", {state.waiting} waiting"
+        text = tr("{text}, {number} waiting", text=text, number=state.waiting)
     if state.tries:
-        tries = f"{state.tries} {'try' if state.tries == 1 else 'tries'}"
-        at = format_instant(state.failed_at)
-        text += f"; {tries} failed, last at {at}: {state.cause}; rollout notify {run}"
+        text = tr_many(
+            "{text}; {number} try failed, last at {time}: {cause}; {command}",
+            "{text}; {number} tries failed, last at {time}: {cause}; {command}",
+            state.tries,
+            text=text,
+            time=format_instant(state.failed_at),
+            cause=state.cause,
+            command=f"rollout notify {run}",
+        )
     return render.wrap(text, width, first="  ", rest="    ")

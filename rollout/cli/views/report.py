@@ -113,6 +113,17 @@ STATES = {
     "not started": say("not started"),
 }
 """States of runs and waves, by their names in documents."""
+_PERMIT = "for a permit of "
+_WAITS = {
+    "for an earlier wave or cell": say("for an earlier wave or cell"),
+    "for a restart call": say("for a restart call"),
+    "for an attach": say("for an attach"),
+    "for a login that proves the key": say("for a login that proves the key"),
+    "for a comparison of the key pair": say("for a comparison of the key pair"),
+    "for evidence (keep their permits)": say("for evidence (keep their permits)"),
+    "for an operator (held)": say("for an operator (held)"),
+}
+"""What instances wait for, as the read model of a run words it."""
 _HISTORY = {
     "run": say("run"),
     "started": say("started"),
@@ -151,7 +162,7 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
     if view.window:
         lines += render.wrap(view.window, width, first="  ", rest="    ")
     if view.state != "closed":
-        waiting = [f"{number:,} {why}" for why, number in view.waiting.items()]
+        waiting = [f"{number:,} {wait(why)}" for why, number in view.waiting.items()]
         if waiting:
             text = tr("waiting: {reasons}", reasons="; ".join(waiting))
             lines += render.wrap(text, width, first="  ", rest="    ")
@@ -227,6 +238,13 @@ def class_name(name: str) -> str:
 def state_of(view: RunView, holder: str) -> str:
     """Return the displayed state: a running run that no process drives is `interrupted`."""
     return "interrupted" if view.state == "running" and not holder else view.state
+
+
+def wait(why: str) -> str:
+    """Return what instances wait for, for people. Gates and rates are quoted."""
+    if why.startswith(_PERMIT):
+        return tr("for a permit of {groups}", groups=why.removeprefix(_PERMIT))
+    return translated(_WAITS[why]) if why in _WAITS else why
 
 
 def state_name(state: str) -> str:
