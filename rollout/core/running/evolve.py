@@ -11,20 +11,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from rollout.core.invariant import Bug, invariant
-from rollout.core.running import gate_queries, login_evidence
+from rollout.core.invariant import invariant
+from rollout.core.running import evolve_waves, gate_queries, login_evidence
 from rollout.core.running.evolve_calls import begin, lose, settle
 from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
-from rollout.core.running.state import Away, GateWait, Run
+from rollout.core.running.state import Away, Run
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import RestartCall
 from rollout.model.event import AnyEvent, Trigger
-from rollout.model.gate import GateAnswer
 from rollout.model.halts import HaltReason, halted
 from rollout.model.probe import LoginVerdict
-from rollout.model.spec import WaveGate
 
 _FINAL = bytes(phase in FINAL for phase in Phase)
 
@@ -150,85 +148,7 @@ def _run_closed(run: Run, event: ev.RunClosed) -> None:
     run.closed = event
 
 
-# waves, cells, keys
-
-
-def _wave_started(run: Run, event: ev.WaveStarted) -> None:
-    invariant(run.left_before is None, "I-33: earlier waves finish first")
-    invariant(run.wave_open is None and event.wave == run.waves_closed, "I-33: waves in order")
-    invariant(run.gate is None, "I-34: the gate opens before the next wave")
-    invariant(run.missing_approvals == 0, "I-90: a plan is approved before its first wave")
-    invariant(run.paused is None, "I-66: no wave starts in a paused run")
-    last = run.last_wave
-    invariant(last is None or event.wave <= last, "I-82: no wave starts after --until-wave")
-    invariant(run.shut is None, "I-77: no wave starts outside the windows")
-    run.wave_open = event.wave
-    run.uncount()
-    run.cells_next = run.layout.waves[event.wave].cells[0]
-
-
-def _wave_closed(run: Run, event: ev.WaveClosed) -> None:
-    invariant(run.wave_open == event.wave, "only the open wave closes")
-    run.wave_open = None
-    run.waves_closed += 1
-    if run.plan.waves[event.wave].gated:
-        run.gate = GateWait(event.wave, event.at, event.at, run.machine)
-
-
-def _gate_answered(run: Run, event: ev.GateAnswered) -> None:
-    gate, baked_at = run.gate, run.baked_at
-    if gate is None or baked_at is None or gate.wave != event.wave:
-        raise Bug("only the gate that waits is answered")
-    gate = replace(gate, answers={**gate.answers, event.gate: event})
-    if event.answer is not GateAnswer.OPEN:
-        gate = replace(gate, shut_since={event.gate: event.at, **gate.shut_since})
-        if event.asked < baked_at and not gate.order:
-            gate = replace(gate, since=event.at, machine=run.machine)
-    run.gate = gate
-
-
-def _gate_opened(run: Run, event: ev.GateOpened) -> None:
-    invariant(run.gate is not None and run.gate.wave == event.wave, "only a shut gate opens")
-    invariant(event.at >= (run.baked_at or 0), "I-35: a bake is not shortened")
-    order = run.promoted
-    manual = run.plan.waves[event.wave].gate is WaveGate.MANUAL
-    answered = order is not None and order.id == event.order
-    invariant(answered or not manual, "I-34: an operator promotes a manual gate")
-    answered = gate_queries.all_open(run, event.at)
-    invariant(answered, "I-34: every question of a gate has an answer that opens it")
-    run.gate = None
-    if order is not None and not order.full:
-        run.promoted = None
-
-
-def _last_wave_set(run: Run, event: ev.LastWaveSet) -> None:
-    run.last_wave = event.wave
-
-
-def _window_closed(run: Run, event: ev.WindowClosed) -> None:
-    invariant(run.shut is None, "only an open window closes")
-    run.shut = event
-
-
-def _window_opened(run: Run, event: ev.WindowOpened) -> None:
-    shut = run.shut
-    invariant(shut is not None and 0 < shut.opens <= event.at, "I-77: a window opens when planned")
-    run.shut = None
-    run.uncount()
-
-
-def _cell_opened(run: Run, event: ev.CellOpened) -> None:
-    invariant(event.cell == run.cells_next, "cells open in order")
-    invariant(run.paused is None, "I-66: no cell opens in a paused run")
-    invariant(run.shut is None, "I-77: no cell opens outside the windows")
-    run.cells_open[event.cell] = None
-    run.cells_next += 1
-    run.left_in_open_cells += run.left_in_cell[event.cell]
-
-
-def _cell_closed(run: Run, event: ev.CellClosed) -> None:
-    invariant(run.left_in_cell[event.cell] == 0, "a cell closes when nothing of it is left")
-    del run.cells_open[event.cell]
+# keys
 
 
 def _key_ready(run: Run, event: ev.KeyReady) -> None:
@@ -418,16 +338,16 @@ _FOLDS: dict[type, Callable[[Run, Any], None]] = {
     ev.TornTail: _torn_tail,
     ev.KeyReady: _key_ready,
     ev.KeyChanged: _key_changed,
-    ev.WaveStarted: _wave_started,
-    ev.WaveClosed: _wave_closed,
-    ev.GateAnswered: _gate_answered,
-    ev.GateOpened: _gate_opened,
-    ev.LastWaveSet: _last_wave_set,
+    ev.WaveStarted: evolve_waves.wave_started,
+    ev.WaveClosed: evolve_waves.wave_closed,
+    ev.GateAnswered: evolve_waves.gate_answered,
+    ev.GateOpened: evolve_waves.gate_opened,
+    ev.LastWaveSet: evolve_waves.last_wave_set,
     ev.Overridden: _ignored,
-    ev.WindowClosed: _window_closed,
-    ev.WindowOpened: _window_opened,
-    ev.CellOpened: _cell_opened,
-    ev.CellClosed: _cell_closed,
+    ev.WindowClosed: evolve_waves.window_closed,
+    ev.WindowOpened: evolve_waves.window_opened,
+    ev.CellOpened: evolve_waves.cell_opened,
+    ev.CellClosed: evolve_waves.cell_closed,
     ev.Issued: begin,
     ev.Settled: settle,
     ev.Moved: _moved,
