@@ -100,11 +100,10 @@ rollout status --query classes.done
 ```
 """
 TRANSLATED = """\
-Translated are all help pages, errors, questions, messages and tables, except the forecast of
-`rehearse`, and the lines of `audit show` and `schedule list`, which programs read too. Quoted
-unchanged: texts of libraries, of the operating system and of the service, and texts that plans and
-journals store, such as the warnings of a plan and the reason of a halt; the title of their code is
-translated."""
+Translated are help pages, errors, questions, messages, tables and the page of a rehearsal, except
+lines that programs read too: of `audit show`, `events` and `schedule list`. Quoted unchanged: texts
+of libraries, of the operating system and of the service, and texts that plans and journals store,
+such as the warnings of a plan and the reason of a halt; the title of their code is translated."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

@@ -24,17 +24,22 @@ DOMAIN: Final = "rollout"
 _CATALOGUES: Final[Mapping[Language, str]] = {"zh": "zh_CN"}
 """The folder of each language but English, whose texts are in the code."""
 
-_current: list[Catalogue | None] = [None]
+_current: list[tuple[Language, Catalogue | None]] = [("en", None)]
 
 
 def use(language: Language) -> None:
     """Print texts for people in this language from now on."""
-    _current[0] = catalogue(language)
+    _current[0] = (language, catalogue(language))
 
 
 def is_english() -> bool:
     """Return whether texts are printed as the code has them."""
-    return _current[0] is None
+    return _current[0][1] is None
+
+
+def current() -> Language:
+    """Return the language of texts for people."""
+    return _current[0][0]
 
 
 def catalogue(language: Language) -> Catalogue | None:
@@ -51,7 +56,7 @@ def catalogue(language: Language) -> Catalogue | None:
 
 def translated(text: Wording) -> str:
     """Return a text in the current language. Plain text is looked up as a whole."""
-    found = _current[0]
+    found = _current[0][1]
     if found is None or not text:
         return str(text)
     return text.translated(found) if isinstance(text, Phrase) else found.gettext(text)

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from rollout.cli.language import translated
 from rollout.cli.terminal import Terminal, write
+from rollout.model.phrase import say
 
 REDRAW_EVERY_S = 0.25
 LINE_EVERY_S = 10.0
@@ -38,9 +40,14 @@ class RehearsalProgress:
             return
         self._next = now + self._every_s
         done = int(100 * (finished + share) / seeds)
-        text = f"rehearsing: {finished:,} of {seeds:,} seeds, {done} %"
+        text = say(
+            "rehearsing: {finished:,} of {seeds:,} seeds, {done} %",
+            finished=finished,
+            seeds=seeds,
+            done=done,
+        )
         if self._terminal.live:
             self._drawn = True
-            write(sys.stderr, f"{_CLEAR}{text}", end="")
+            write(sys.stderr, f"{_CLEAR}{translated(text)}", end="")
         else:
             self._terminal.say(text)

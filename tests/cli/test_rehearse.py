@@ -261,7 +261,7 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
     written = page.page(plan, "sha256:" + "0" * 64, rehearsed)
 
     assert words in text
-    assert (words.removesuffix(".").replace(" 5 m", "") + "." in written) is (ended < 3)
+    assert (words in written) is (ended < 3)
     assert ("seeds\n  canary" in text) is (ended < 3)
 
 

@@ -1,4 +1,4 @@
-"""Format a forecast: assumptions, duration, API calls, instances down. Pure."""
+"""Format a forecast in the current language: assumptions, duration, API calls, instances down."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rollout.app.rehearse import (
     RunEnding,
     Spread,
 )
-from rollout.cli.views import render
+from rollout.cli.language import tr
+from rollout.cli.views import render, report
 from rollout.errors import Exit
+from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant, format_instant
 
 BARS = " ▁▂▃▄▅▆▇█"
-CALL_COLUMNS = ("P50", "throttled", "fullest minute", "in")
-OUTCOME_COLUMNS = ("P50", "P90", "most")
 PICTURE_ROWS = 4
 PICTURE_COLUMNS_MAX = 72
 WIDE = 76
@@ -67,72 +67,88 @@ def _without_points(one: RehearsedSeed) -> RehearsedSeed:
 
 
 def _head(plan: Plan, digest: str, chosen: RehearsalSettings, width: int) -> list[str]:
-    seeds = render.count(chosen.seeds, "seed")
-    targets = render.count(plan.counts.targets, "target")
-    lines = ["EMULATOR   no real instance is changed"] if plan.emulated else []
-    title = f"Rehearsal of {plan.name} {render.short(digest)}: {targets}, {seeds}"
+    lines = [f"EMULATOR   {tr('no real instance is changed')}"] if plan.emulated else []
+    title = tr(
+        "Rehearsal of {name} {digest}: {targets}, {seeds}",
+        name=plan.name,
+        digest=render.short(digest),
+        targets=say_many("{number:,} target", "{number:,} targets", plan.counts.targets),
+        seeds=_seeds(chosen.seeds),
+    )
     lines += render.wrap(title, width)
-    for what, value, why in assumptions(chosen):
-        text = f"{what:<8}{value}" + (f" ({why})" if why else "")
-        lines += render.wrap(text, width, first="  ", rest=" " * 10)
+    rows = assumptions(chosen)
     if plan.questions():
-        lines.append("  gates   open at once (assumed; a rehearsal asks no gate)")
+        rows.append((tr("gates"), tr("open at once"), tr("assumed; a rehearsal asks no gate")))
+    for what, value, why in rows:
+        source = tr("{value} ({source})", value=value, source=why) if why else value
+        first = "  " + render.padded(what, 8)
+        lines += render.wrap(source, width, first=first, rest=" " * 10)
     return lines
+
+
+def _seeds(number: int) -> Phrase:
+    return say_many("{number:,} seed", "{number:,} seeds", number)
 
 
 def assumptions(chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
     """Return the assumptions, their values and their sources."""
     assumed, sources = chosen.assumed, chosen.sources
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
-    quota = "none"
+    quota = tr("none")
     if assumed.quota is not None:
-        quota = f"{assumed.quota:,} calls a minute of each action in each region"
+        quota = tr("{quota:,} calls a minute of each action in each region", quota=assumed.quota)
     least, most = (2 * way for way in assumed.latency_ms)
     return [
-        ("boot", boot, sources.boot),
-        ("quota", quota, sources.quota),
+        (tr("boot"), boot, sources.boot),
+        (tr("quota"), quota, sources.quota),
         *(_lane(lane) for lane in sources.lanes),
-        ("call", f"{least:,}–{most:,} ms", "assumed"),
-        ("faults", chosen.faults or "none", "--faults" if chosen.faults else ""),
-        ("seeds", f"{chosen.seeds:,}", sources.seeds),
+        (tr("call"), f"{least:,}–{most:,} ms", tr("assumed")),
+        (tr("faults"), chosen.faults or tr("none"), "--faults" if chosen.faults else ""),
+        (tr("seeds"), f"{chosen.seeds:,}", sources.seeds),
     ]
 
 
 def _lane(lane: LaneQuota) -> tuple[str, str, str]:
     """Return a quota that an earlier run reached."""
-    where = f"{lane.action} in {lane.region}"
-    return "", f"{lane.calls_per_minute:,} {where}", f"run {lane.run} was throttled there"
+    pace = tr(
+        "{number:,} {action} in {region}",
+        number=lane.calls_per_minute,
+        action=lane.action,
+        region=lane.region,
+    )
+    return "", pace, tr("run {run} was throttled there", run=lane.run)
 
 
 def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
     took = found.duration_ms
-    text = f"Duration {_spread(took)}{counted(found)}."
+    half, most = _clock(now, took.p50), _clock(now, took.p90)
+    end = tr("Started now, it ends at {time}.", time=half)
     if found.seeds > 1:
-        text += f" Started now, it ends at {_clock(now, took.p50)} (P50),"
-        text += f" {_clock(now, took.p90)} (P90)."
-    else:
-        text += f" Started now, it ends at {_clock(now, took.p50)}."
-    lines = render.wrap(text, width)
+        end = tr("Started now, it ends at {half} (P50), {most} (P90).", half=half, most=most)
+    lines = render.wrap(f"{duration(_spread(took), found)} {end}", width)
     if len(found.waves) > 1:
         rows = waves(found)
         lines += render.table(rows, "<>>>"[: len(rows[0])])
     return lines
 
 
-def counted(found: Forecast) -> str:
-    """Return the seeds that a duration covers, empty if it covers all."""
+def duration(span: str, found: Forecast) -> str:
+    """Return the sentence about a duration, and which seeds it covers if it does not cover all."""
     if found.ended == found.seeds:
-        return ""
+        return tr("Duration {span}.", span=span)
     if not found.ended:
-        return " until the run stopped, as in every seed"
-    return f" in the {share(found.ended, found)} that finished"
+        return tr("Duration {span} until the run stopped, as in every seed.", span=span)
+    return tr(
+        "Duration {span} in the {seeds} that finished.", span=span, seeds=share(found.ended, found)
+    )
 
 
 def waves(found: Forecast) -> list[tuple[str, ...]]:
     """Return a heading and a row for each wave: its name, when it was closed, and, if not every
     seed closed every wave, the number of seeds that did.
     """
-    rows: list[tuple[str, ...]] = [("wave", "closed after", "P90", "seeds")]
+    heads = (tr("wave"), tr("closed after"), "P90", tr("seeds"))
+    rows: list[tuple[str, ...]] = [heads]
     for wave in found.waves:
         after = wave.after_ms
         rows.append((wave.name, render.span(after.p50), render.span(after.p90), f"{wave.seeds:,}"))
@@ -145,7 +161,7 @@ def _spread(found: Spread) -> str:
     """Return `P50 14 m, P90 15 m, longest 16 m`, or one figure if all are equal."""
     if found.p50 == found.most:
         return render.span(found.p50)
-    parts = (("P50", found.p50), ("P90", found.p90), ("longest", found.most))
+    parts = (("P50", found.p50), ("P90", found.p90), (tr("longest"), found.most))
     return ", ".join(f"{word} {render.span(value)}" for word, value in parts)
 
 
@@ -154,10 +170,15 @@ def _clock(now: Instant, after: Duration) -> str:
 
 
 def _calls(chosen: RehearsalSettings, found: Forecast, width: int) -> list[str]:
-    rows = [("API calls", *CALL_COLUMNS), *calls(chosen, found)]
+    rows = [(tr("API calls"), *call_columns()), *calls(chosen, found)]
     if width < WIDE:
         rows = [row[:-1] for row in rows]
     return render.table(rows, "<>>><"[: len(rows[0])], indent=0)
+
+
+def call_columns() -> tuple[str, ...]:
+    """Return the headings of what `calls` returns, without that of the actions."""
+    return "P50", tr("throttled"), tr("fullest minute"), tr("in")
 
 
 def calls(chosen: RehearsalSettings, found: Forecast) -> list[tuple[str, ...]]:
@@ -167,15 +188,22 @@ def calls(chosen: RehearsalSettings, found: Forecast) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for one in found.calls:
         quota = chosen.assumed.quota_of(one.region, one.action)
-        peak = f"{one.peak:,}" if quota is None else f"{one.peak:,} of {quota:,}"
+        peak = f"{one.peak:,}"
+        if quota is not None:
+            peak = tr("{peak:,} of {quota:,}", peak=one.peak, quota=quota)
         rows.append((one.action, f"{one.calls.p50:,}", f"{one.throttled.p50:,}", peak, one.region))
     return rows
 
 
 def down_title(group: Down, most: int) -> str:
     """Return the peak of all seeds and the budget's limit."""
-    where = "the fleet" if group.key == "fleet" else group.key
-    return f"Down at once in {where}: up to {most:,}, {group.cap:,} allowed"
+    where: Wording = say("the fleet") if group.key == "fleet" else group.key
+    return tr(
+        "Down at once in {group}: up to {most:,}, {allowed:,} allowed",
+        group=where,
+        most=most,
+        allowed=group.cap,
+    )
 
 
 def down(group: Down, most: int, width: int) -> list[str]:
@@ -210,32 +238,41 @@ def _bar(value: int, cap: int, row: int) -> str:
 
 def share(seeds: int, found: Forecast) -> str:
     """Return a number of seeds with the total."""
-    return f"{seeds:,} of {render.count(found.seeds, 'seed')}"
+    return tr("{number:,} of {seeds}", number=seeds, seeds=_seeds(found.seeds))
 
 
-_MEANING = {Exit.DONE: " (all done)", Exit.SOME_FAILED: " (some failed)"}
+_MEANING = {Exit.DONE: say("all done"), Exit.SOME_FAILED: say("some failed")}
 """Exit codes of runs that finished. For other runs, the reason is printed."""
 
 
 def ending(one: RunEnding, found: Forecast) -> str:
     """Return the exit code of some seeds, and why they stopped."""
-    why = f", stopped; the first said {one.example}" if one.reason else ""
-    what = _MEANING.get(Exit(one.exit), "")
-    return f"apply ends with exit {one.exit}{what} in {share(one.seeds, found)}{why}"
+    code: Wording = str(one.exit)
+    if Exit(one.exit) in _MEANING:
+        code = say("{code} ({meaning})", code=code, meaning=_MEANING[Exit(one.exit)])
+    text = tr("apply ends with exit {code} in {seeds}", code=code, seeds=share(one.seeds, found))
+    if not one.reason:
+        return text
+    return tr("{text}, stopped; the first said {reason}", text=text, reason=one.example)
 
 
 def _outcomes(found: Forecast, width: int) -> list[str]:
     lines = []
     for one in found.endings:
         lines += render.wrap(ending(one, found), width)
-    rows = [("instances", *OUTCOME_COLUMNS), *outcomes(found)]
+    rows = [(tr("instances"), *outcome_columns()), *outcomes(found)]
     return [*lines, *render.table(rows, "<>>>")]
+
+
+def outcome_columns() -> tuple[str, ...]:
+    """Return the headings of what `outcomes` returns, without that of the classes."""
+    return "P50", "P90", tr("most")
 
 
 def outcomes(found: Forecast) -> list[tuple[str, ...]]:
     """Return a row for each class of instances: its name and its size in the seeds."""
     return [
-        (name.replace("_", " "), *(f"{size:,}" for size in (one.p50, one.p90, one.most)))
+        (report.class_name(name), *(f"{size:,}" for size in (one.p50, one.p90, one.most)))
         for name, one in found.outcomes.items()
         if one.most
     ]

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from rollout.app.rehearse import Down, Forecast, Rehearsal, RehearsalSettings, RehearsedSeed
+from rollout.cli.language import current, tr
 from rollout.cli.views import forecast, render
+from rollout.model.phrase import say_many
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
@@ -45,21 +47,24 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsal) -> str:
     parts = [
         _head(plan, digest, found),
         _figures(found),
-        _section("Assumed", _table(("what", "value", "from"), forecast.assumptions(chosen))),
+        _section(
+            tr("Assumed"),
+            _table((tr("what"), tr("value"), tr("from")), forecast.assumptions(chosen)),
+        ),
         *(
             _section(forecast.down_title(one, most), _down(one))
             for one, most in zip(found.down, found.down_most, strict=True)
         ),
-        _section("Durations of all seeds", _dots(found, rehearsed.results)),
-        _section("Waves", _waves(found)) if len(found.waves) > 1 else "",
-        _section("API calls", _calls(chosen, found)),
-        _section("Outcomes", _outcomes(found)),
+        _section(tr("Durations of all seeds"), _dots(found, rehearsed.results)),
+        _section(tr("Waves"), _waves(found)) if len(found.waves) > 1 else "",
+        _section(tr("API calls"), _calls(chosen, found)),
+        _section(tr("Outcomes"), _outcomes(found)),
         _foot(plan, rehearsed.at),
     ]
-    title = _text(f"Rehearsal of {plan.name}")
+    title = _text(tr("Rehearsal of {name}", name=plan.name))
     body = "\n".join(part for part in parts if part)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{current()}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
@@ -68,35 +73,45 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsal) -> str:
 
 def _head(plan: Plan, digest: str, found: Forecast) -> str:
     emulated = (
-        '<p class="emulator">EMULATOR: no real instance is changed</p>\n' if plan.emulated else ""
+        f'<p class="emulator">EMULATOR: {_text(tr("no real instance is changed"))}</p>\n'
+        if plan.emulated
+        else ""
     )
-    targets = render.count(plan.counts.targets, "target")
-    seeds = render.count(found.seeds, "seed")
-    return (
-        f"{emulated}<h1>Rehearsal of {_text(plan.name)}</h1>\n"
-        f'<p class="dim">{targets}, {seeds} · plan {_text(digest)}</p>'
+    about = tr(
+        "{targets}, {seeds} · plan {digest}",
+        targets=say_many("{number:,} target", "{number:,} targets", plan.counts.targets),
+        seeds=say_many("{number:,} seed", "{number:,} seeds", found.seeds),
+        digest=digest,
     )
+    title = tr("Rehearsal of {name}", name=plan.name)
+    return f'{emulated}<h1>{_text(title)}</h1>\n<p class="dim">{_text(about)}</p>'
 
 
 def _foot(plan: Plan, now: Instant) -> str:
-    when = f"{_text(plan.tool)}, rehearsed {format_instant(now)}."
-    return f'<p class="dim">{when} No API calls were made.</p>'
+    text = tr(
+        "{tool}, rehearsed {time}. No API calls were made.",
+        tool=plan.tool,
+        time=format_instant(now),
+    )
+    return f'<p class="dim">{_text(text)}</p>'
 
 
 def _figures(found: Forecast) -> str:
     took = found.duration_ms
     figures = [
-        ("Duration, P50", render.span(took.p50)),
+        (tr("Duration, P50"), render.span(took.p50)),
         ("P90", render.span(took.p90)),
-        ("longest", render.span(took.most)),
+        (tr("longest"), render.span(took.most)),
         *(
-            (f"exit {exit_}", forecast.share(seeds, found))
+            (tr("exit {code}", code=exit_), forecast.share(seeds, found))
             for exit_, seeds in _exits(found).items()
         ),
     ]
     rows = (f"<div><dt>{_text(what)}</dt><dd>{_text(value)}</dd></div>" for what, value in figures)
-    counted = forecast.counted(found)
-    covers = f'\n<p class="dim">Duration{counted}.</p>' if counted else ""
+    covers = ""
+    if found.ended != found.seeds:
+        duration = forecast.duration(render.span(took.p50), found)
+        covers = f'\n<p class="dim">{_text(duration)}</p>'
     return f'<dl class="figures">{"".join(rows)}</dl>{covers}'
 
 
@@ -139,13 +154,19 @@ def _down(group: Down) -> str:
     steps.append(f"H{WIDTH}V{HEIGHT}Z")
     cap = HEIGHT * (1 - group.cap / top)
     end = render.span(group.step_ms * len(group.points))
-    label = f"Most at once {group.peak:,} of {group.cap:,} allowed, over {end}"
+    label = tr(
+        "Most at once {peak:,} of {allowed:,} allowed, over {span}",
+        peak=group.peak,
+        allowed=group.cap,
+        span=end,
+    )
+    allowed = _text(tr("{number:,} allowed", number=group.cap))
     return (
         f'<svg viewBox="0 -14 {WIDTH} {HEIGHT + 36}" role="img" aria-label="{_text(label)}">\n'
         f'<path class="area" d="{"".join(steps)}"/>\n'
         f'<path class="cap" d="M0 {cap:.1f}H{WIDTH}"/>\n'
         f'<path class="axis" d="M0 {HEIGHT}H{WIDTH}"/>\n'
-        f'<text x="0" y="{cap - 4:.1f}">{group.cap:,} allowed</text>\n'
+        f'<text x="0" y="{cap - 4:.1f}">{allowed}</text>\n'
         f'<text x="0" y="{HEIGHT + 16}">0</text>\n'
         f'<text x="{WIDTH}" y="{HEIGHT + 16}" text-anchor="end">{_text(end)}</text>\n</svg>'
     )
@@ -161,15 +182,29 @@ def _dots(found: Forecast, results: Sequence[RehearsedSeed]) -> str:
 
     dots = "".join(
         f'<circle class="dot" cx="{x(one.duration_ms):.1f}" cy="12" r="6">'
-        f"<title>seed {one.seed}: {_text(render.span(one.duration_ms))}, exit {one.exit}</title>"
+        f"<title>{_text(_seed(one))}</title>"
         "</circle>"
         for one in results
     )
-    label = f"{render.span(least)} to {render.span(most)}, P50 {render.span(found.duration_ms.p50)}"
+    label = tr(
+        "{least} to {most}, P50 {half}",
+        least=render.span(least),
+        most=render.span(most),
+        half=render.span(found.duration_ms.p50),
+    )
     return (
         f'<svg viewBox="0 0 {WIDTH} 44" role="img" aria-label="{_text(label)}">\n{dots}\n'
         f'<text x="0" y="40">{_text(render.span(least))}</text>\n'
         f'<text x="{WIDTH}" y="40" text-anchor="end">{_text(render.span(most))}</text>\n</svg>'
+    )
+
+
+def _seed(one: RehearsedSeed) -> str:
+    return tr(
+        "seed {seed}: {span}, exit {code}",
+        seed=one.seed,
+        span=render.span(one.duration_ms),
+        code=one.exit,
     )
 
 
@@ -179,13 +214,13 @@ def _waves(found: Forecast) -> str:
 
 
 def _calls(chosen: RehearsalSettings, found: Forecast) -> str:
-    head = ("action", *forecast.CALL_COLUMNS)
+    head = (tr("action"), *forecast.call_columns())
     return _table(head, forecast.calls(chosen, found), range(1, 4))
 
 
 def _outcomes(found: Forecast) -> str:
     reasons = "".join(f"<li>{_text(forecast.ending(one, found))}</li>" for one in found.endings)
-    head = ("instances", *forecast.OUTCOME_COLUMNS)
+    head = (tr("instances"), *forecast.outcome_columns())
     return f"<ul>{reasons}</ul>\n{_table(head, forecast.outcomes(found), range(1, 4))}"
 
 
