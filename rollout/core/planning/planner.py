@@ -96,8 +96,8 @@ def make_plan(
     budgets = (*map(_budget_text, spec.budgets), *ordered.budgets())
     narrowed, groups = narrower.narrow(all_waves, groups, len(budgets), selected)
     waves = end_ungated(narrowed)
-    expires_at = at + context.age_max_ms
-    _check_made(spec, selected.chosen, context.windows, at, expires_at)
+    others = (*last.warnings(ordered, waves), *context.warnings)
+    _check_made(spec, selected.chosen, context.windows, at, at + context.age_max_ms)
     return Plan(
         tool=context.tool,
         name=spec.name,
@@ -105,7 +105,7 @@ def make_plan(
         spec_text=spec.text,
         spec_digest=f"sha256:{hashlib.sha256(spec.text.encode()).hexdigest()}",
         made_at=at,
-        expires_at=expires_at,
+        expires_at=at + context.age_max_ms,
         as_of=inventory.as_of,
         identity=context.identity,
         inventory_digest=digest,
@@ -122,11 +122,7 @@ def make_plan(
         groups=tuple(groups),
         waves=waves,
         exclusions=_exclusions(selected, grouping, narrower.groups(len(groups))),
-        warnings=(
-            *_warnings(spec, inventory, selected, groups, all_waves, scoped, at),
-            *last.warnings(ordered, waves),
-            *context.warnings,
-        ),
+        warnings=(*_warnings(spec, inventory, selected, groups, all_waves, scoped, at), *others),
         estimate=_estimate(waves, groups, spec.restart.calls, context),
         origin=scoped.origin or msgspec.UNSET,
         narrowed=context.narrowing.recorded(),

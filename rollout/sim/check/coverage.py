@@ -107,8 +107,6 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return _MOVES.get((trigger, evidence), []) or _MOVES.get((trigger, ""), [])
         case ev.Held(reason=reason):
             return [f"held: {reason.split()[0].removesuffix(':')}"]
-        case ev.Released():
-            return ["released"]
         case ev.Calibrated(moved=moved):
             return ["start time trusted" if moved else "start time distrusted"]
         case ev.Drifted(kind=kind, detail=detail):
@@ -119,18 +117,6 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
             return [f"gate answered {answer.value}"]
         case ev.GateOpened(order=order):
             return ["gate promoted" if order else "gate opened"]
-        case ev.Approved():
-            return ["approved"]
-        case ev.WindowClosed():
-            return ["window closed"]
-        case ev.WindowOpened():
-            return ["window opened"]
-        case ev.FailuresAccepted():
-            return ["failures accepted"]
-        case ev.Split():
-            return ["bisected batch"]
-        case ev.Anomaly():
-            return ["anomaly"]
         case ev.LoginProbed(verdict=verdict):
             return [f"login {verdict}" if verdict is not LoginVerdict.PROVED else "login proved"]
         case ev.HostKeyRead(host_key=""):
@@ -141,25 +127,30 @@ def _incidents(event: AnyEvent, intents: Mapping[int, ev.Issued]) -> list[str]:
                 ("onFailure.failedPercent is", "share of failures"),
             )
             return [f"halted: {reason}", *(name for text, name in met_limits if text in detail)]
-        case ev.KeyChanged():
-            return ["key changed"]
-        case ev.ForeignRestart():
-            return ["restarted elsewhere"]
         case ev.MembersDown(evidence=evidence, lasting=lasting):
             down = "member missing" if evidence == "missing" else "member down"
             return ["member down for long" if lasting else down]
-        case ev.MembersUp():
-            return ["member up"]
-        case ev.TornTail():
-            return ["torn tail"]
         case ev.WaveStarted(wave=wave):
             return ["wave after wave"] if wave else []
         case ev.RunClosed(exit=exit_code):
             return ["closed with failures" if exit_code else "closed"]
         case _:
-            return []
+            return _PLAIN.get(type(event), [])
 
 
+_PLAIN: dict[type, list[str]] = {
+    ev.Released: ["released"],
+    ev.Approved: ["approved"],
+    ev.WindowClosed: ["window closed"],
+    ev.WindowOpened: ["window opened"],
+    ev.FailuresAccepted: ["failures accepted"],
+    ev.Split: ["bisected batch"],
+    ev.Anomaly: ["anomaly"],
+    ev.KeyChanged: ["key changed"],
+    ev.ForeignRestart: ["restarted elsewhere"],
+    ev.MembersUp: ["member up"],
+    ev.TornTail: ["torn tail"],
+}
 _TRIGGER = ev.Trigger
 _MOVES: dict[tuple[ev.Trigger, str], list[str]] = {
     (_TRIGGER.DOUBTED, ""): ["in doubt by silence"],
