@@ -7,8 +7,10 @@ makes it read the journal and decide again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from rollout.app import execute
 from rollout.core.scheduling import due, schedule_state
@@ -46,12 +48,21 @@ def ticks_of(schedule: Schedule) -> Ticks:
     return ticks(schedule.cron, zone.tzinfo)
 
 
+class KnownJournal(NamedTuple):
+    """The state of a schedule after its entry `last`."""
+
+    state: ScheduleState
+    last: ScheduleEntry
+
+
 @dataclass(frozen=True, slots=True)
 class Book:
     """The schedules of a store, for the operator `actor`."""
 
     store: RunStore
     actor: Actor
+    _known: dict[str, KnownJournal] = field(default_factory=dict)
+    """What was read of each journal before: only later entries are read again."""
 
     @classmethod
     def of(cls, store: RunStore) -> Book:
@@ -67,7 +78,16 @@ class Book:
 
         Errors: R0634, R0802.
         """
-        return schedule_state.fold(name, self.store.schedules().entries(name))
+        store, known = self.store.schedules(), self._known.get(name)
+        later = None if known is None else store.later(name, known.state.length, known.last)
+        if known is None or later is None:
+            known, later = None, store.entries(name)
+        state = ScheduleState(name) if known is None else known.state
+        for entry in later:
+            schedule_state.evolve(state, entry)
+        if later:
+            self._known[name] = KnownJournal(state, later[-1])
+        return msgspec.structs.replace(state, fired=set(state.fired))
 
     def existing(self, name: str) -> ScheduleState:
         """Return the state of an added schedule. UsageError R0540 if there is none."""

@@ -42,9 +42,19 @@ class DirectorySchedules:
         found = sorted(filter(_ENTRY.fullmatch, self._names(folder)))
         return [self._entry(folder, number, file) for number, file in enumerate(found, 1)]
 
+    def later(self, name: str, number: int, last: ScheduleEntry) -> list[ScheduleEntry] | None:
+        """See ScheduleStore."""
+        folder = self._folder / name
+        if self._read(folder / _file(number)) != last:
+            return None
+        found: list[ScheduleEntry] = []
+        while (entry := self._read(folder / _file(number + len(found) + 1))) is not None:
+            found.append(entry)
+        return found
+
     def append(self, name: str, number: int, entry: ScheduleEntry) -> bool:
         """See ScheduleStore."""
-        target = self._folder / name / f"{number:08d}.json"
+        target = self._folder / name / _file(number)
         draft = self._disk.fresh(target)
         try:
             self._disk.mkdir(target.parent)
@@ -79,16 +89,26 @@ class DirectorySchedules:
             raise unusable(folder, error) from None
 
     def _entry(self, folder: Path, number: int, file: str) -> ScheduleEntry:
-        path = folder / file
-        if file != f"{number:08d}.json":
-            raise _damaged(path, say("entry {number} is missing", number=number))
+        entry = self._read(folder / file) if file == _file(number) else None
+        if entry is None:
+            raise _damaged(folder / file, say("entry {number} is missing", number=number))
+        return entry
+
+    def _read(self, path: Path) -> ScheduleEntry | None:
+        """Return the entry in a file; None if there is no such file."""
         try:
             with self._disk.read(path) as opened:
                 return _DECODER.decode(opened.read(BYTES_MAX))
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise unusable(path, error) from None
         except (msgspec.DecodeError, UnicodeError) as error:
             raise _damaged(path, str(error)) from None
+
+
+def _file(number: int) -> str:
+    return f"{number:08d}.json"
 
 
 def _damaged(path: Path, why: Wording) -> IntegrityError:

@@ -138,6 +138,11 @@ class ScheduleStore(Protocol):
     def entries(self, name: str) -> list[ScheduleEntry]:
         """Return the entries of a schedule. Errors: StorageError R0802, IntegrityError R0634."""
 
+    def later(self, name: str, number: int, last: ScheduleEntry) -> list[ScheduleEntry] | None:
+        """Return the entries after `number`, which reads only these; None if entry `number` is not
+        `last`, because the journal was replaced. Errors: as `entries`.
+        """
+
     def append(self, name: str, number: int, entry: ScheduleEntry) -> bool:
         """Append an entry, durable on return; false if another process wrote that number.
 

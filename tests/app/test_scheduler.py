@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import anyio
 import pytest
 
 from rollout.app import scheduler, schedules
+from rollout.app.schedule_book import Book
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.emulator.fault_plan import FaultPlan
@@ -17,7 +19,15 @@ from rollout.emulator.fleet import synthetic
 from rollout.emulator.messages import Request
 from rollout.errors import Exit
 from rollout.journal import store
+from rollout.journal.directory import DirectoryStore
 from rollout.model.event import Resumed
+from rollout.model.schedule_event import (
+    ScheduleEvent,
+    SchedulePaused,
+    ScheduleResumed,
+    TickClaimed,
+    TicksRequested,
+)
 from rollout.model.time import HOUR, MINUTE
 from rollout.sim.time import loop
 from tests.app import service as stage
@@ -96,3 +106,26 @@ def test_a_run_that_halts_again_is_continued_less_often(
             tasks.cancel_scope.cancel()
 
     run(service, monkeypatch, work)
+
+
+def test_a_journal_is_read_once(tmp_path: Path) -> None:
+    """A scheduler polls every few seconds, so it reads only new entries. A journal that replaced
+    the former one is read from its start.
+    """
+    store = DirectoryStore(tmp_path)
+    mine, other = Book.of(store), Book.of(store)
+
+    def put(book: Book, *events: ScheduleEvent) -> None:
+        for event in events:
+            assert book.append(book.state("s"), event, loop.START_MS)
+
+    put(other, SchedulePaused("freeze"), TicksRequested((1,), "trigger"))
+    assert mine.state("s") == other.state("s") and mine.state("s").length == 2
+    put(other, ScheduleResumed(), TickClaimed(1))
+    (tmp_path / "schedules" / "s" / "00000001.json").unlink()  # not read again
+    mine.state("s").fired.clear()  # a copy
+    assert mine.state("s").fired == {1} and not mine.state("s").paused
+
+    shutil.rmtree(tmp_path / "schedules" / "s")
+    put(Book.of(store), *[SchedulePaused("new")] * 5)
+    assert mine.state("s") == Book.of(store).state("s")

@@ -47,6 +47,18 @@ def test_one_process_writes_each_number(tmp_path: Path) -> None:
     assert files == ["00000001.json", "00000002.json"]
 
 
+def test_later_entries_follow_a_known_one(tmp_path: Path) -> None:
+    """Only they are returned; nothing if the known entry was replaced or is gone."""
+    store = DirectorySchedules(tmp_path)
+    assert store.append("s", 1, CLAIM)
+    assert store.later("s", 1, CLAIM) == []
+    assert store.append("s", 2, END)
+
+    assert store.later("s", 1, CLAIM) == [END]
+    assert store.later("s", 1, END) is None
+    assert store.later("s", 3, END) is None
+
+
 def test_an_entry_is_durable_or_absent_after_a_crash() -> None:
     """The process dies at each point of an append: the next one sees the entry or none."""
     for point in range(1, 6):
