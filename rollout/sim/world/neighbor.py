@@ -107,6 +107,7 @@ class Neighbor:
                 held.locked.release()
                 self._refused(living=False)
                 return
+            held.leases.renew()  # as a command does while it waits
             if lease is None:
                 self._later(POLL_MS, lambda: self._poll(held))
                 return
