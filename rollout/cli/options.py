@@ -19,6 +19,7 @@ from rollout.model.phrase import say
 from rollout.model.time import Duration, parse_duration
 
 if TYPE_CHECKING:
+    from rollout.app.plan import Allow
     from rollout.app.session import Connection
 
 COMMON = Group("Common options", sort_key=8)
@@ -141,6 +142,56 @@ class CloudOptions:
                 if address is not None and origins.is_from_file(option)
             ),
         )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Accepting:
+    """Options of the commands that read an inventory.
+
+    Parameters
+    ----------
+    allow_empty
+        Accept an empty inventory.
+    allow_partial
+        Accept an incomplete listing of instances, with a warning.
+    allow_unknown_region
+        Accept regions that the program does not know, without a DescribeRegions call.
+    """
+
+    allow_empty: Flag = False
+    allow_partial: Flag = False
+    allow_unknown_region: Flag = False
+
+    def allow(self) -> Allow:
+        """Return the options as an argument of a use case."""
+        from rollout.app.plan import Allow
+
+        return Allow(self.allow_empty, self.allow_partial, self.allow_unknown_region)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Driving:
+    """Options of the commands that drive a run.
+
+    Parameters
+    ----------
+    until_wave
+        Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
+    no_wait
+        End with exit 5 where the run would wait: paused, at a gate, or outside its windows.
+    no_fence
+        Neither mark the key pairs with this run nor respect the marks of runs in other runs
+        directories.
+    allow_unsafe_fs
+        Accept a network or user-space file system for the runs directory.
+    """
+
+    until_wave: str | None = None
+    no_wait: Flag = False
+    no_fence: Flag = False
+    allow_unsafe_fs: Flag = False
 
 
 VALUED = frozenset(

@@ -6,7 +6,7 @@ from rollout.app.runs import RunResult
 from rollout.app.session import Connection, Session
 from rollout.cli import progress
 from rollout.cli.notices import TerminalNotices
-from rollout.cli.options import CloudOptions, Common
+from rollout.cli.options import CloudOptions, Common, Driving
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render, report
 from rollout.errors import Exit
@@ -19,23 +19,20 @@ def make(
     terminal: Terminal,
     common: Common,
     cloud: CloudOptions | None = None,
+    driving: Driving = Driving(),  # noqa: B008 - frozen
     *,
     unsafe_fs: bool = False,
-    wait: bool = True,
-    until_wave: str | None = None,
-    fence: bool = True,
 ) -> Session:
-    """Return a session that reports to `terminal`. `unsafe_fs` is `--allow-unsafe-fs`, and without
-    `wait` (`--no-wait`) the process halts where it would wait for an operator. `until_wave` is the
-    value of `--until-wave`; `fence` is false for `--no-fence`.
+    """Return a session that reports to `terminal`. `unsafe_fs` is the option `--allow-unsafe-fs` of
+    a command that drives no run.
     """
     return Session(
         runs_dir=common.runs_dir,
         connection=Connection() if cloud is None else cloud.connection(),
-        allow_unsafe_fs=unsafe_fs,
-        wait=wait,
-        until_wave=until_wave or "",
-        fence=fence,
+        allow_unsafe_fs=unsafe_fs or driving.allow_unsafe_fs,
+        wait=not driving.no_wait,
+        until_wave=driving.until_wave or "",
+        fence=not driving.no_fence,
         notices=TerminalNotices(terminal),
         progress=progress.make(common, live=terminal.live),
     )

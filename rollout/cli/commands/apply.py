@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.options import OUTPUT, Accepting, CloudOptions, Common, Driving
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 from rollout.model.phrase import say
@@ -26,14 +26,9 @@ def apply(
     digest: str | None = None,
     override: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     reason: str = "",
-    allow_empty: Flag = False,
-    allow_partial: Flag = False,
-    allow_unknown_region: Flag = False,
-    until_wave: str | None = None,
-    no_wait: Flag = False,
-    no_fence: Flag = False,
-    allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    accepting: Accepting = Accepting(),  # noqa: B008 - frozen
+    driving: Driving = Driving(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -54,42 +49,19 @@ def apply(
         For a spec: replace one of its fields, as in `rollout plan`. Repeatable.
     reason
         For a spec: reason of the overrides.
-    allow_empty
-        Accept an empty inventory.
-    allow_partial
-        Accept an incomplete listing of instances, with a warning.
-    allow_unknown_region
-        Accept regions that the program does not know, without a DescribeRegions call.
-    until_wave
-        Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
-    no_wait
-        End with exit 5 where the run would wait: paused, at a gate, or outside its windows.
-    no_fence
-        Neither mark the key pairs with this run nor respect the marks of runs in other runs
-        directories.
-    allow_unsafe_fs
-        Accept a network or user-space file system for the runs directory.
     output
         Format of the result. ids: the instances that need an operator.
     """
     from rollout.app import execute, plan_file, safety_rules
-    from rollout.app.plan import Allow, Overriding
+    from rollout.app.plan import Overriding
     from rollout.cli import confirmation, eventloop, session
 
     terminal = Terminal.of(common)
-    made = session.make(
-        terminal,
-        common,
-        cloud,
-        unsafe_fs=allow_unsafe_fs,
-        wait=not no_wait,
-        fence=not no_fence,
-        until_wave=until_wave,
-    )
+    made = session.make(terminal, common, cloud, driving)
     if target.suffix in (".yaml", ".yml"):
         if digest is not None:
             raise UsageError.of("R0002", say("--digest is for a plan file, this is a spec"))
-        allow = Allow(allow_empty, allow_partial, allow_unknown_region)
+        allow = accepting.allow()
         review = partial(_review, terminal, confirm, restart_again)
         looser = Overriding.of(override, reason)
         ended = eventloop.run(execute.plan_and_apply, target, made, review, allow, looser)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rollout.cli import output
 from rollout.cli.language import tr_many
-from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.options import Accepting, CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import render
@@ -22,11 +22,9 @@ def drift(
     spec: Path,
     /,
     *,
-    allow_empty: Flag = False,
-    allow_partial: Flag = False,
-    allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
     form: Output = Output(),  # noqa: B008 - frozen
+    accepting: Accepting = Accepting(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -36,22 +34,15 @@ def drift(
     ----------
     spec
         Spec to compare the fleet with.
-    allow_empty
-        Accept an empty inventory.
-    allow_partial
-        Accept an incomplete listing of instances, with a warning.
-    allow_unknown_region
-        Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
         Exit with 2 if there are such instances, with 0 if there are none.
     """
     from rollout.app import drift as drifts
-    from rollout.app.plan import Allow
     from rollout.cli import eventloop, session
 
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud)
-    allow = Allow(allow_empty, allow_partial, allow_unknown_region)
+    allow = accepting.allow()
     found = eventloop.run(partial(drifts.drift, spec, made, allow))
     output.show(terminal, form, result_of(found))
     return Exit.CHANGES if detailed_exitcode and found.drifted else Exit.DONE

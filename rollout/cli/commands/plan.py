@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rollout.cli.options import CloudOptions, Common, Flag
+from rollout.cli.options import Accepting, CloudOptions, Common, Flag
 from rollout.cli.output import Output
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
@@ -29,11 +29,9 @@ def plan(
     max_down: int | None = None,
     override: Patterns = (),
     reason: str = "",
-    allow_empty: Flag = False,
-    allow_partial: Flag = False,
-    allow_unknown_region: Flag = False,
     detailed_exitcode: Flag = False,
     form: Output = Output(),  # noqa: B008 - frozen
+    accepting: Accepting = Accepting(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -63,12 +61,6 @@ def plan(
         `allowPasswordLoss=true` or `formerRotationUnproven=allow`. Repeatable.
     reason
         Reason of the overrides, for the plan and the journal. Needed if one may be less safe.
-    allow_empty
-        Accept an empty inventory.
-    allow_partial
-        Accept an incomplete listing of instances, with a warning.
-    allow_unknown_region
-        Accept regions that the program does not know, without a DescribeRegions call.
     detailed_exitcode
         Exit with 2 if there are targets, with 0 if there is nothing to do.
     """
@@ -84,7 +76,7 @@ def plan(
             session.make(terminal, common, cloud),
             offline=offline,
             age_max_ms=planned_result.age_max(max_age),
-            allow=planning.Allow(allow_empty, allow_partial, allow_unknown_region),
+            allow=accepting.allow(),
             narrowing=narrow.read(limit=limit, exclude=exclude, wave=wave, max_down=max_down),
             looser=planning.Overriding.of(override, reason),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from rollout.cli.options import OUTPUT, CloudOptions, Common, Flag
+from rollout.cli.options import OUTPUT, CloudOptions, Common, Driving, Flag
 from rollout.cli.terminal import Terminal
 from rollout.errors import Exit, UsageError
 from rollout.model.phrase import say
@@ -17,11 +17,8 @@ def resume(
     *,
     last: Flag = False,
     reason: str = "",
-    until_wave: str | None = None,
-    no_wait: Flag = False,
-    no_fence: Flag = False,
-    allow_unsafe_fs: Flag = False,
     output: Annotated[Literal["table", "json", "ids"], OUTPUT] = "table",
+    driving: Driving = Driving(),  # noqa: B008 - frozen
     cloud: CloudOptions = CloudOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Exit:
@@ -37,15 +34,6 @@ def resume(
         drift or another run.
     reason
         Reason why a paused run continues, for the journal.
-    until_wave
-        Stop with exit 5 when this wave is closed, before the next one. `rollout resume` continues.
-    no_wait
-        End with exit 5 where the run would wait: paused, at a gate, or outside its windows.
-    no_fence
-        Neither mark the key pairs with this run nor respect the marks of runs in other runs
-        directories.
-    allow_unsafe_fs
-        Accept a network or user-space file system for the runs directory.
     output
         Format of the result. ids: the instances that need an operator.
     """
@@ -57,15 +45,7 @@ def resume(
             "R0002", say("name a run, or pass --last"), help=say("rollout history lists them")
         )
     terminal = Terminal.of(common)
-    made = session.make(
-        terminal,
-        common,
-        cloud,
-        unsafe_fs=allow_unsafe_fs,
-        wait=not no_wait,
-        fence=not no_fence,
-        until_wave=until_wave,
-    )
+    made = session.make(terminal, common, cloud, driving)
     found = None if run is None else runs.find_paused(common.runs_dir, run)
     if found is not None and eventloop.run(operate.resume_driven, found, reason, made):
         terminal.say("Continued. The process that drives the run starts new calls again.")
