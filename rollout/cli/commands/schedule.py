@@ -59,8 +59,8 @@ def add(
     name = added.state.name
     terminal.say(
         say(
-            "`rollout serve --scheduler` fires its ticks; `rollout schedule trigger {name}` "
-            "one now.",
+            "`rollout serve --scheduler` fires its ticks. `rollout schedule trigger {name}` "
+            "fires it once now.",
             name=name,
         )
     )

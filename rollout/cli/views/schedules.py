@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rollout.cli.language import tr
 from rollout.cli.views import render
 from rollout.core.scheduling.schedule_state import ScheduleState
 from rollout.model.schedule_event import ScheduleEntry, TickEnded
@@ -59,7 +60,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = ("name", "state", "next", "cron", "time_zone", "on_due", "last")
     cells = [shown, *(tuple(str(one.get(key, "")) for key in shown) for one in rows)]
     lines = render.table(cells, "<" * len(shown), indent=0)
-    commands = [f"Next:  {one['command']}" for one in rows if one.get("command")]
+    commands = [
+        tr("Next:  {command}", command=one["command"]) for one in rows if one.get("command")
+    ]
     return "\n".join([*lines, *([""] if commands else []), *commands])
 
 
