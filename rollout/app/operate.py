@@ -159,9 +159,8 @@ async def _send(run: StoredRun, given: OperatorCommand, notices: Notices) -> boo
                     sent.withdraw()
                     return False
                 await anyio.sleep(POLL_S)
-            lines = run.follow().poll()
-            if not any(_applies(line, given) for line in lines):
-                raise _refused(run, given, _reason(lines, given))
+            if why := _refusal(run.follow().poll(), given):
+                raise _refused(run, given, why)
             return True
     except anyio.get_cancelled_exc_class():
         if sent.pending():
@@ -193,19 +192,17 @@ async def _until_closed(run: StoredRun) -> RunResult | None:
     return runs.closed_result(run)
 
 
-def _applies(line: Line, given: OperatorCommand) -> bool:
-    return any(isinstance(one, OperatorCommand) and one.id == given.id for one in line.body)
-
-
-def _reason(lines: Iterable[Line], given: OperatorCommand) -> str:
-    """Return why the process that drives the run refused the command, by the run's journal."""
-    texts = [
-        event.text.removeprefix(refused_text(given.command, ""))
-        for line in lines
-        for event in line.body
-        if isinstance(event, Anomaly) and event.text.startswith(refused_text(given.command, ""))
-    ]
-    return texts[-1] if texts else "its process refused it"
+def _refusal(lines: Iterable[Line], given: OperatorCommand) -> str:
+    """Return why the process that drives the run refused the command, by the run's journal; empty
+    if the journal has the command. The lines may be an iterator: they are read once.
+    """
+    head, why = refused_text(given.command, ""), "its process refused it"
+    for event in (event for line in lines for event in line.body):
+        if isinstance(event, OperatorCommand) and event.id == given.id:
+            return ""
+        if isinstance(event, Anomaly) and event.text.startswith(head):
+            why = event.text.removeprefix(head)
+    return why
 
 
 def _refused(run: StoredRun, given: OperatorCommand, why: Wording) -> ConflictError:

@@ -186,8 +186,9 @@ def test_the_reason_of_a_refusal_is_the_last_one_of_the_journal() -> None:
     texts.append(refused_text(ev.OperatorVerb.ABORT, "another command"))
     lines = [Line(1, 0, "", (ev.Anomaly(0, text),)) for text in texts]
 
-    assert operate._reason(lines, order) == "reason 2"
-    assert operate._reason([], order) == "its process refused it"
+    assert operate._refusal(iter(lines), order) == "reason 2"
+    assert operate._refusal(iter(()), order) == "its process refused it"
+    assert operate._refusal(iter([*lines, Line(2, 0, "", (order,))]), order) == ""
 
 
 def test_a_command_whose_receiver_died_is_applied_by_its_sender(
