@@ -18,7 +18,7 @@ from rollout.app import shipped
 from rollout.errors import StorageError
 from rollout.journal.disk import make_private
 from rollout.model.limits import ATTACH_IDS_MAX
-from rollout.model.phrase import say
+from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan
 from rollout.model.spec import FLEET
 
@@ -51,7 +51,7 @@ class Finding(NamedTuple):
     """A promise of the program, whether it holds, and the figure that proves it."""
 
     holds: bool
-    text: str
+    text: Phrase
 
 
 def judge(
@@ -72,13 +72,27 @@ def judge(
     done = sum(in_force.get(one.instance) == plan.keys[one.key].name for one in targets)
     strangers = len(touched.difference(one.instance for one in targets))
     return [
-        Finding(hit == 0, f"{hit} Windows instances attached"),
-        Finding(largest <= ATTACH_IDS_MAX, f"at most {largest} ids in one AttachKeyPair call"),
-        Finding(twice == 0, f"{twice} instances restarted twice"),
-        Finding(peak <= cap, f"at most {peak} down at once, of {cap} allowed"),
-        Finding(strangers == 0, f"{strangers} instances changed that are not in the plan"),
+        Finding(hit == 0, say("{number} Windows instances attached", number=hit)),
         Finding(
-            done == len(targets), f"{done:,} of {len(targets):,} targets have the key in force"
+            largest <= ATTACH_IDS_MAX,
+            say("at most {largest} ids in one AttachKeyPair call", largest=largest),
+        ),
+        Finding(twice == 0, say("{number} instances restarted twice", number=twice)),
+        Finding(
+            peak <= cap,
+            say("at most {peak} down at once, of {allowed} allowed", peak=peak, allowed=cap),
+        ),
+        Finding(
+            strangers == 0,
+            say("{number} instances changed that are not in the plan", number=strangers),
+        ),
+        Finding(
+            done == len(targets),
+            say(
+                "{done:,} of {targets:,} targets have the key in force",
+                done=done,
+                targets=len(targets),
+            ),
         ),
     ]
 

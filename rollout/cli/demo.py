@@ -21,6 +21,8 @@ from typing import IO, TypeVar
 import msgspec
 
 from rollout.app import demo, plan_file, safety_rules
+from rollout.cli import language
+from rollout.cli.language import tr
 from rollout.cli.terminal import Terminal, write
 from rollout.errors import RunError
 from rollout.model.phrase import say
@@ -56,14 +58,19 @@ class Demo:
         self.seed = seed
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("ROLLOUT_")
-        } | safety_rules.DISABLED
+        } | {**safety_rules.DISABLED, language.VARIABLE: language.current()}
         self.url = ""
 
     def run(self) -> list[demo.Finding]:
         """Run all steps; return the findings of the hidden ledger. RunError if a step fails."""
         began = time.monotonic()
         demo.lay_out(self.folder)
-        self._say(f"{self.size} emulated instances, some faults, one SIGKILL; no cloud account.")
+        self._say(
+            tr(
+                "{size} emulated instances, some faults, one SIGKILL; no cloud account.",
+                size=self.size,
+            )
+        )
         with self._emulator():
             self._run("validate", demo.SPEC)
             self._run("plan", demo.SPEC, "--out", PLAN)
@@ -81,11 +88,16 @@ class Demo:
         return findings
 
     def _conclude(self, findings: Sequence[demo.Finding], seconds: float) -> None:
-        lines = [f"  {'ok ' if one.holds else 'NOT'}  {one.text}" for one in findings]
-        self._say("The emulator's hidden ledger, which rollout never reads, says:")
+        lines = [
+            f"  {'ok ' if one.holds else 'NOT'}  {language.translated(one.text)}"
+            for one in findings
+        ]
+        self._say(tr("The emulator's hidden ledger, which rollout never reads, says:"))
         self.terminal.show("\n".join(lines))
         shown = os.path.relpath(self.folder)
-        self._say(f"Done in {seconds:.0f} s. The files are in {shown}:")
+        self._say(
+            tr("Done in {seconds:.0f} s. The files are in {folder}:", seconds=seconds, folder=shown)
+        )
         runs = sorted((self.folder / "runs").glob("r-*"))
         names = [
             demo.SPEC,
@@ -94,7 +106,12 @@ class Demo:
             "faults.yaml",
         ]
         self.terminal.show("\n".join(f"  {name}" for name in names))
-        self._say(f"Read the audit log (in {shown}; add --instance ID for one instance):")
+        self._say(
+            tr(
+                "Read the audit log (in {folder}; add --instance ID for one instance):",
+                folder=shown,
+            )
+        )
         self.terminal.show(f"  {_program()} audit show")
 
     @contextmanager
@@ -163,7 +180,7 @@ class Demo:
                     code=code,
                 ),
             )
-        self._say(f"SIGKILL after {after} restarts, without warning or cleanup.")
+        self._say(tr("SIGKILL after {number} restarts, without warning or cleanup.", number=after))
 
     @contextmanager
     def _start(

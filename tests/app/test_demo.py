@@ -36,7 +36,7 @@ def instances() -> list[InstanceLine]:
 
 def broken(effects_: list[EffectLine], instances_: list[InstanceLine]) -> list[str]:
     """The promises that do not hold."""
-    return [one.text for one in demo.judge(PLAN, effects_, instances_) if not one.holds]
+    return [str(one.text) for one in demo.judge(PLAN, effects_, instances_) if not one.holds]
 
 
 def test_a_clean_rotation_keeps_every_promise() -> None:

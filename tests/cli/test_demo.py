@@ -11,6 +11,7 @@ import pytest
 from rollout.app import demo as project
 from rollout.cli import demo, main
 from rollout.errors import Exit, RolloutError
+from rollout.model.phrase import say
 from tests import tree
 
 
@@ -42,7 +43,7 @@ def test_a_broken_promise_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch, end: Exit, *, kept: bool
 ) -> None:
     """The exit code follows from the findings."""
-    monkeypatch.setattr(demo.Demo, "run", lambda _: [project.Finding(kept, "something")])
+    monkeypatch.setattr(demo.Demo, "run", lambda _: [project.Finding(kept, say("something"))])
 
     assert main.main(["demo"]) == end
 

@@ -155,6 +155,11 @@ def test_chinese_text_is_wrapped_by_columns(width: int) -> None:
     assert not any(line.strip()[0] in "，。：" for line in lines)
 
 
+def test_no_space_follows_a_wide_full_stop() -> None:
+    """Sentences that are joined with a space, as in English, have none in Chinese."""
+    assert render.wrap("最多 4。 基数 47。", 40) == ["最多 4。基数 47。"]
+
+
 def test_tables_align_wide_characters() -> None:
     """A Chinese character takes two columns."""
     assert render.table([["实例", "x"], ["i-1", "y"]], "<<", indent=0) == ["实例  x", "i-1   y"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.cli import output
+from rollout.cli.language import tr
 from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
@@ -48,7 +49,7 @@ def validate(
         else:
             reports.append(_report(path, (), warnings))
             if form == Output():
-                terminal.show("\n".join([f"{path}: valid", *_lines(warnings)]))
+                terminal.show("\n".join([tr("{file}: valid", file=path), *_lines(warnings)]))
     result = Shown(
         text=str,
         document=lambda: {"format_version": "1.0", "files": reports},

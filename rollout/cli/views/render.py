@@ -67,9 +67,11 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[st
 
 
 def _wrap_wide(text: str, width: int, first: str, rest: str) -> list[str]:
-    """Return the lines of a text with wide characters, after each of which a line may end."""
+    """Return the lines of a text with wide characters, after each of which a line may end. A wide
+    full stop needs no space after it.
+    """
     lines, line = [], first
-    for piece in _PIECE.findall(text):
+    for piece in _PIECE.findall(text.replace("。 ", "。")):
         if line.strip() and columns((line + piece).rstrip()) > width:
             lines.append(line.rstrip())
             line = rest
