@@ -44,6 +44,15 @@ def test_the_package_is_typed_and_has_one_command() -> None:
     assert project["requires-python"] == ">=3.11,<3.15"
 
 
+def test_the_wheel_installs_the_manual_page() -> None:
+    """Hatch leaves a file out without a word if its path is wrong."""
+    shared = tree.config()["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+
+    assert {(tree.ROOT / source).is_file(): target for source, target in shared.items()} == {
+        True: "share/man/man1/rollout.1"
+    }
+
+
 def pinned_names() -> list[str]:
     """Return the packages of constraints.txt, with normalized names."""
     return [normalised(line.partition("==")[0]) for line in CONSTRAINTS.splitlines()]
