@@ -319,8 +319,8 @@ class _Entries:
                 name, given = self.layout.waves[event.wave].name, self.promotions.get(event.order)
                 return f"gate after wave {name}: {given or self._opened_by(event.wave)}"
             case ev.CensusTaken():
-                number = len(self.layout.others)
-                return f"{number:,} members of groups that are no targets were counted"
+                number = len(self.layout.members)
+                return f"{number:,} members of groups were counted"
             case ev.LastWaveSet():
                 name = self.layout.waves[event.wave].name
                 return f"{actor_text(event.actor)}: no wave starts after wave {name} (--until-wave)"

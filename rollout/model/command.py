@@ -56,7 +56,7 @@ class ObserveInstances(msgspec.Struct, frozen=True):
 
 
 class ObserveMembers(ObserveInstances, frozen=True):
-    """Read members of groups that are no targets, for a census: at most 100 ids, no witness.
+    """Read members of groups for a census: at most 100 ids, no witness.
 
     Their ordinals are those of `Layout.members`.
     """

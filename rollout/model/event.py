@@ -322,11 +322,11 @@ class ForeignRestart(Event, frozen=True):
 
 
 class MembersDown(Event, frozen=True):
-    """These members of groups, no targets, are down without a call of this run, by a census.
+    """These members of groups are down without a call of this run, by a census.
 
     `evidence` is their status, `missing` from the reply, or `no answer`. They are down from `at` on
     (the service's time). `lasting`: they have been for `CENSUS_EVERY_MS`, so that no instance waits
-    for them any longer. An ordinal is the number of targets plus the position of the exclusion.
+    for them any longer. The ordinal of an exclusion is the number of targets plus its position.
     """
 
     ordinals: tuple[int, ...]
@@ -343,8 +343,8 @@ class MembersUp(Event, frozen=True):
 
 
 class CensusTaken(Event, frozen=True):
-    """All members of groups that are no targets were observed, or counted as down without an
-    answer: restarts may begin.
+    """All members of groups were observed, or counted as down without an answer: restarts may
+    begin.
     """
 
     at: Instant

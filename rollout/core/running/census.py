@@ -1,4 +1,4 @@
-"""The census: observe the members of groups that are no targets, and find which of them are down.
+"""The census: observe the members of groups, and find which of them are down without this run.
 
 Part of the watch list: `decide_instances` reads it, the decider reports each reply to it. Never
 journaled; what a census found is state, in `Run.away`.
@@ -11,6 +11,7 @@ from itertools import islice
 
 import msgspec
 
+from rollout.core.running.evolve_phases import GONE
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -53,7 +54,7 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         """Whether restarts may begin, so that the counts matter."""
         run = self.run
         works = run.wave_open is not None or run.left_before is not None
-        return bool(run.layout.others) and works and not run.frozen and not run.resting
+        return bool(run.layout.members) and works and not run.frozen and not run.resting
 
     @property
     def finished(self) -> bool:
@@ -88,7 +89,8 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
 
     def begin(self, now: Instant) -> None:
         """Begin a full round; one that is open is replaced."""
-        self._begin(self.run.layout.others, now, full=True)
+        members = (one for one in self.run.layout.members if self._counts(one))
+        self._begin(members, now, full=True)
 
     def end(self, now: Instant) -> None:
         """The round is over."""
@@ -149,6 +151,7 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         states = [
             (ordinal, statuses.get(name))
             for ordinal, name in zip(call.ordinals, call.instances, strict=True)
+            if self._counts(ordinal)
         ]
         away = self.run.away
         running = (o for o, status in states if status is Status.RUNNING and o in away)
@@ -171,7 +174,7 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         run = self.run
         new: dict[str, list[int]] = {}
         for ordinal, evidence in found.items():
-            if ordinal not in run.away:
+            if ordinal not in run.away and self._counts(ordinal):
                 new.setdefault(evidence, []).append(ordinal)
         for evidence, ordinals in new.items():
             yield from _parts(ordinals, evidence, at, lasting=False)
@@ -206,6 +209,15 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
                 for ordinal in asked:
                     del self.asked[ordinal]
                 self.unanswered.update(dict.fromkeys(silent if self.full else ()))
+
+    def _counts(self, ordinal: int) -> bool:
+        """Return whether the member may be down without this run: a target has no permit, and is
+        not known to be released.
+        """
+        run = self.run
+        if ordinal >= len(run.phases):
+            return True
+        return not run.ledger.permits[ordinal] and run.causes.get(ordinal) != GONE
 
     def _asks(self, site: Site) -> bool:
         return any(self._site(one) == site for one in self.asked)

@@ -102,7 +102,7 @@ class Step:
         """Return whether all of these can reserve their permits in this step, and count them."""
         ledger, wanted = self.run.ledger, Counter[int](self.reserved)
         for ordinal in ordinals:
-            if not ledger.permits[ordinal]:
+            if not ledger.counts(ordinal):
                 wanted.update(ledger.groups_of(ordinal))
         if any(count > ledger.left(group) for group, count in wanted.items()):
             return False
@@ -250,7 +250,7 @@ def _check(step: Step, site: Site, end: int) -> None:
     if attached:
         step.observations.append(_observe(step, site, attached))
         for ordinal in attached:
-            if ledger.reserves_early(ordinal):
+            if ledger.reserves_early(ordinal) and not ledger.counts(ordinal):
                 step.free.take(ordinal)
 
 
@@ -344,7 +344,7 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
                 step.paced.append((ordinal, used_up))
                 continue
             step.starts.take(ordinal)
-            if kind is RestartKind.REBOOT and not run.ledger.permits[ordinal]:
+            if kind is RestartKind.REBOOT and not run.ledger.counts(ordinal):
                 step.free.take(ordinal)
             if outdated:
                 refresh.append(ordinal)

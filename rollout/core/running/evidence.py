@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from rollout.core.planning.selection import rotatable_os
 from rollout.core.running import attach_evidence, external, restart_evidence
 from rollout.core.running.drift import Drift
-from rollout.core.running.evolve_phases import FOREIGN_KEY
+from rollout.core.running.evolve_phases import FOREIGN_KEY, GONE
 from rollout.core.running.findings import Findings
 from rollout.core.running.journey import Phase
 from rollout.core.running.stations import IN_FLIGHT, Station
@@ -71,8 +71,8 @@ def confirm(
         if waiting.stations.at(ordinal) is not Station.CONFIRMING:
             continue
         if witnessed and instance not in listed:
-            findings.drift(ordinal, Drift(DriftKind.NARROWING, "gone"))
-            findings.move(ordinal, Trigger.DROPPED, "gone")
+            findings.drift(ordinal, Drift(DriftKind.NARROWING, GONE))
+            findings.move(ordinal, Trigger.DROPPED, GONE)
             continue
         if witnessed:
             findings.absent[ordinal] = None

@@ -13,8 +13,14 @@ from msgspec.structs import replace
 
 from rollout.core.invariant import invariant
 from rollout.core.running import evolve_waves, gate_queries, login_evidence
-from rollout.core.running.evolve_calls import begin, lose, settle
-from rollout.core.running.evolve_phases import count_held, count_trouble, move_target, prove_wrong
+from rollout.core.running.evolve_calls import begin, lose, settle, take_over
+from rollout.core.running.evolve_phases import (
+    GONE,
+    count_held,
+    count_trouble,
+    move_target,
+    prove_wrong,
+)
 from rollout.core.running.journey import DOWN, EXPOSED, FINAL, Phase
 from rollout.core.running.state import Away, Run
 from rollout.model import event as ev
@@ -185,6 +191,8 @@ def _moved(run: Run, event: ev.Moved) -> None:
                 run.busy.pop(ordinal, None)
             case Trigger.DROPPED | Trigger.GAVE_UP | Trigger.LEFT_STOPPED | Trigger.TIMED_OUT:
                 run.causes[ordinal] = event.evidence
+                if event.evidence == GONE:
+                    take_over(run, ordinal)
             case Trigger.STATED_RESTARTED | Trigger.ABANDONED:
                 run.causes[ordinal] = event.evidence
                 run.troubles.accept(ordinal)

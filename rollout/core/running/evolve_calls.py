@@ -68,6 +68,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
         move_target(run, ordinal, Trigger.ATTACH_ISSUED)
         run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
         if run.ledger.reserves_early(ordinal):
+            take_over(run, ordinal)
             run.ledger.reserve(ordinal, Phase.ATTACHING)
     invariant(run.ledger.exposed <= run.ledger.exposed_max, "I-30: exposed passes its limit")
     rule = run.plan.failure_rule()
@@ -92,6 +93,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         planned = run.layout.targets[ordinal].restart
         invariant(reboot or planned is RestartKind.START, "I-09: start what was planned Stopped")
         if reboot:
+            take_over(run, ordinal)
             run.ledger.reserve(ordinal, Phase.ATTACHED)
             over = [group for group in run.ledger.groups_of(ordinal) if run.ledger.left(group) < 0]
             invariant(not over, "I-96: own restarts and members that are down fit every cap")
@@ -99,6 +101,12 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
         left_by = event.not_after + limits.CALL_TIMEOUT_MS
         run.restarting[ordinal] = Restarting(command.kind, observed, observed.api_time, left_by)
+
+
+def take_over(run: Run, ordinal: int) -> None:
+    """The target gets permits of its own, or was released: the census counts it no more."""
+    if run.away.pop(ordinal, None) is not None:
+        run.ledger.regain(ordinal)
 
 
 def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:

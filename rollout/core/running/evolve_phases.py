@@ -13,6 +13,9 @@ from rollout.model.event import Trigger
 FOREIGN_KEY = "foreign_key"
 """Reason of a held instance on which another operator attached a third key."""
 
+GONE = "gone"
+"""Evidence of an instance that was released."""
+
 KEY_CHANGED = "key_pair_changed"
 """Cause of an instance that may carry other key material under the wanted name."""
 

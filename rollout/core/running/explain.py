@@ -158,7 +158,7 @@ def _permit(run: Run, ordinal: int) -> str:
 
 def _census(run: Run, ordinal: int) -> str:
     waits = run.phase(ordinal) in (Phase.PLANNED, Phase.ATTACHED) and not run.counted
-    return f"for a census of {len(run.layout.others):,} other members of the groups" * waits
+    return f"for a census of {len(run.layout.members):,} members of the groups" * waits
 
 
 def _exposed(run: Run, ordinal: int) -> str:

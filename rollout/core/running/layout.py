@@ -7,11 +7,13 @@ exclusions have the ordinals after those of the targets.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from rollout.model.plan import Exclusion, Plan, Target, WantedKey
+from rollout.model.plan import Exclusion, Plan, RestartKind, Target, WantedKey
 from rollout.model.site import KeySite, Site
+from rollout.model.spec import FLEET
 
 
 class CellSpan(msgspec.Struct, frozen=True):
@@ -33,12 +35,13 @@ class WaveSpan(msgspec.Struct, frozen=True):
 
 
 class Layout:
-    """All targets of a plan by ordinal, with the cell of each. `others` are the ordinals of the
-    exclusions that are members of groups.
+    """All targets of a plan by ordinal, with the cell of each. `members` are the ordinals that a
+    census observes: exclusions that are members of groups, and targets that are members of a capped
+    part of the fleet.
     """
 
     __slots__ = (
-        "cell_of", "cells", "key_sites", "keys", "kinds", "others", "plan", "site_ends", "sites",
+        "cell_of", "cells", "key_sites", "keys", "kinds", "members", "plan", "site_ends", "sites",
         "targets", "waves",
     )  # fmt: skip
 
@@ -68,7 +71,10 @@ class Layout:
                 WaveSpan(wave.name, (first_cell, len(self.cells)), len(self.targets) - first_target)
             )
         first = len(self.targets)
-        self.others = tuple(o for o, out in enumerate(plan.exclusions, first) if out.groups)
+        self.members = (
+            *_in_parts(plan, self.targets),
+            *(ordinal for ordinal, out in enumerate(plan.exclusions, first) if out.groups),
+        )
         self.sites: tuple[Site, ...] = tuple(sorted({cell.site for cell in self.cells}))
         self.key_sites: dict[Site, list[KeySite]] = {site: [] for site in self.sites}
         for key_site in sorted(used):
@@ -119,3 +125,15 @@ class Layout:
     def wave_of(self, ordinal: int) -> int:
         """The wave of one target."""
         return self.span_of(ordinal).wave
+
+
+def _in_parts(plan: Plan, targets: Sequence[Target]) -> Iterator[int]:
+    """Yield the ordinals of targets that are to be rebooted and in a capped part of the fleet."""
+    parts = {
+        number
+        for number, group in enumerate(plan.groups)
+        if group.key != FLEET and plan.budgets[group.budget].max_down
+    }
+    for ordinal, target in enumerate(targets) if parts else ():
+        if target.restart is RestartKind.REBOOT and not parts.isdisjoint(target.groups):
+            yield ordinal

@@ -32,16 +32,16 @@ class Ledger(msgspec.Struct, eq=False):
 
     `used` permits are reserved; `kept` of them are held by suspended instances, which only an
     operator can bring back (failed and down, held in doubt), and `keeper` is one of these.
-    `outside` members are down without a call of this run and take a permit each. `lasting` are the
-    ones of them that no instance waits for any longer; `lasting_in` counts these by group. `ahead`
-    instances of a group are attached, or about to be, and have no permit yet; those postponed
-    (`aside`) because the service refuses their restart for now do not count there. `exposed_kept`
-    of the exposed instances are suspended, and `exposed_keeper` is one of them. `parts` marks the
-    groups that are only a part of the fleet. At most `ahead_caps` of a group run ahead: its cap, or
-    its restarts in ten minutes if these are fewer. `touched` are the groups whose counts changed
-    since `permit_queues` used them, and `full` those whose permits are all kept, also by lasting
-    members; both are sets. At most `down_max` instances can be down at once, if the caps of all
-    groups are used.
+    `outside` members are down without a call of this run and take a permit each; `away` has these
+    members. `lasting` are the ones of them that no instance waits for any longer; `lasting_in`
+    counts these by group. `ahead` instances of a group are attached, or about to be, and have no
+    permit yet; those postponed (`aside`) because the service refuses their restart for now do not
+    count there. `exposed_kept` of the exposed instances are suspended, and `exposed_keeper` is one
+    of them. `parts` marks the groups that are only a part of the fleet. At most `ahead_caps` of a
+    group run ahead: its cap, or its restarts in ten minutes if these are fewer. `touched` are the
+    groups whose counts changed since `permit_queues` used them, and `full` those whose permits are
+    all kept, also by lasting members; both are sets. At most `down_max` instances can be down at
+    once, if the caps of all groups are used.
     """
 
     layout: Layout
@@ -59,6 +59,7 @@ class Ledger(msgspec.Struct, eq=False):
     touched: dict[int, None]
     full: dict[int, None]
     outside: list[int]
+    away: dict[int, None]
     lasting_in: list[int]
     lasting: dict[int, None]
     down_max: int = 0
@@ -86,6 +87,7 @@ class Ledger(msgspec.Struct, eq=False):
             touched={},
             full={number: None for number, cap in enumerate(caps) if not cap},
             outside=[0] * len(caps),
+            away={},
             lasting_in=[0] * len(caps),
             lasting={},
             down_max=_down_max(groups),
@@ -101,6 +103,12 @@ class Ledger(msgspec.Struct, eq=False):
     def left(self, group: int) -> int:
         """Return the permits left in a group; less than 0 if too many are down without this run."""
         return self.caps[group] - self.used[group] - self.outside[group]
+
+    def counts(self, ordinal: int) -> bool:
+        """Return whether a target takes permits already: reserved before its attach, or because it
+        is down without this run. The latter become its own when it is Running again.
+        """
+        return bool(self.permits[ordinal]) or ordinal in self.away
 
     def keeper_of(self, group: int) -> int:
         """Return a member that keeps a permit of this group permanently, -1 if none does."""
@@ -125,12 +133,12 @@ class Ledger(msgspec.Struct, eq=False):
         """Return the first group without a permit left for this restart; None = it may begin.
 
         `left` returns the permits left in a group. A start takes no permit: a stopped instance
-        cannot go down. A permit reserved before the attach counts, unless a member has gone down
-        since, so that too many would be down.
+        cannot go down. A permit that the instance takes already counts, unless a member has gone
+        down since, so that too many would be down.
         """
         if kind is RestartKind.START:
             return None
-        if self.permits[ordinal]:
+        if self.counts(ordinal):
             return next((group for group in self.groups_of(ordinal) if self.left(group) < 0), None)
         return next((group for group in self.groups_of(ordinal) if left(group) <= 0), None)
 
@@ -161,12 +169,12 @@ class Ledger(msgspec.Struct, eq=False):
                     admission.attached.clear()
                 return admission
             groups = self.reboot_groups(ordinal)
-            early = self.reserves_early(ordinal)
+            early, own = self.reserves_early(ordinal), ordinal in self.away
             full = [
                 group
                 for group in groups
-                if self.room(group, checking[group]) <= counted.all.get(group, 0)
-                or (early and left(group) <= counted.early.get(group, 0))
+                if self.room(group, checking[group]) + own <= counted.all.get(group, 0)
+                or (early and left(group) + own <= counted.early.get(group, 0))
             ]
             part = next((group for group in full if self.parts[group]), None)
             if part is not None:
@@ -270,10 +278,12 @@ class Ledger(msgspec.Struct, eq=False):
 
     def lose(self, ordinal: int) -> None:
         """A member is down without a call of this run: it takes a permit of each of its groups."""
+        self.away[ordinal] = None
         self._count_outside(ordinal, 1)
 
     def regain(self, ordinal: int) -> None:
         """The member is Running again: undo `lose` and `give_up`."""
+        del self.away[ordinal]
         self._count_outside(ordinal, -1)
         if ordinal in self.lasting:
             del self.lasting[ordinal]

@@ -250,7 +250,7 @@ class FreePermits:
         self._reserving = queues.reserving_in
         self._taken: dict[int, int] = {}
         for ordinal in queues.refreshing:
-            if not ledger.permits[ordinal]:
+            if not ledger.counts(ordinal):
                 self.take(ordinal)
 
     def left(self, group: int) -> int:

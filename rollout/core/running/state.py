@@ -205,7 +205,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
             restart_tries=bytearray(count),
             retried=bytearray(count),
             drifted=bytearray(count),
-            counted=not layout.others,
+            counted=not layout.members,
             phase_counts=[count] + [0] * (len(PHASES) - 1),
             left_in_wave=[wave.targets for wave in waves],
             left_in_cell=[cell.end - cell.start for cell in layout.cells],
@@ -240,7 +240,7 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
 
     def uncount(self) -> None:
         """A census is needed before the next restart."""
-        self.counted = not self.layout.others
+        self.counted = not self.layout.members
 
     def failed_down(self, ordinal: int) -> bool:
         """Return whether it failed and is down: it booted and was not Running in time. Every other

@@ -170,6 +170,8 @@ class RunCalls:
                 self._add(f"{name}: attach of a key that is not planned")
             if key_pair not in (target.former_key, instances.wanted(ordinal)):
                 self._add(f"{name}: attach over foreign key pair `{key_pair}`")
+            if any(instances.plan.groups[group].cap == 1 for group in target.groups):
+                instances.census.take_over(ordinal)  # its permits are reserved before the attach
             instances.move(ordinal, (State.PLANNED,), State.ATTACHING, "attached")
             self.attached += 1
         exposed, exposed_max = instances.exposed, instances.plan.limits.exposed_max
@@ -196,6 +198,7 @@ class RunCalls:
             self.restarted += 1
             self.accepted[ordinal] = 0
             if reboot:
+                instances.census.take_over(ordinal)
                 instances.take_permit(ordinal)
 
     def _attempted(self, command: Attach | RestartCall, ordinal: int) -> None:

@@ -1,4 +1,4 @@
-"""Members of groups that are no targets, checked from the journal alone.
+"""Members of groups that are down without the run, checked from the journal alone.
 
 Called by `rules`, `calls` and `instances`. Shares no code with the core.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.plan import Plan
+from rollout.model.plan import Plan, RestartKind
+from rollout.model.spec import FLEET
 
 
 class CensusRules:
@@ -26,6 +27,12 @@ class CensusRules:
             for position, out in enumerate(plan.exclusions)
             if out.groups
         }
+        capped = [bool(plan.budgets[one.budget].max_down) for one in plan.groups]
+        parts = [one.key != FLEET for one in plan.groups]
+        for ordinal, target in enumerate(plan.targets()):
+            reboots = target.restart is RestartKind.REBOOT
+            if reboots and any(capped[group] and parts[group] for group in target.groups):
+                self._groups[ordinal] = target.groups
         self._since: dict[int, int] = {}
         self._lasting: set[int] = set()
         self._paused = False
@@ -54,6 +61,9 @@ class CensusRules:
                     self._demand(was_down, f"member {ordinal} is up and was not down")
                     self.down.subtract(self._groups[ordinal] if was_down else ())
                     self._lasting.discard(ordinal)
+            case ev.Moved(trigger=ev.Trigger.DROPPED, evidence="gone", ordinals=ordinals):
+                for ordinal in ordinals:
+                    self.take_over(ordinal)
             case ev.CensusTaken():
                 self._taken = True
             case ev.WaveStarted() | ev.Resumed() | ev.WindowOpened():
@@ -66,6 +76,12 @@ class CensusRules:
                 self._paused = False
             case _:
                 pass
+
+    def take_over(self, ordinal: int) -> None:
+        """Count a target no more: the run has permits for it, or it was released."""
+        if self._since.pop(ordinal, None) is not None:
+            self.down.subtract(self._groups[ordinal])
+            self._lasting.discard(ordinal)
 
     def restarts(self, call: int) -> None:
         """Check I-95: a census was taken since the wave, the process or the window began."""

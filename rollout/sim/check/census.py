@@ -1,4 +1,4 @@
-"""Checkers of the census: members of groups that are no targets, and down without the run.
+"""Checkers of the census: members of groups that are down without the run.
 
 They compare journal and hidden cloud and never use the core's decisions. Listed and called by
 `checkers`.
@@ -15,6 +15,8 @@ from rollout.model.plan import RestartKind
 from rollout.model.time import SECOND, Instant
 from rollout.sim.check.claims import BudgetHeld
 from rollout.sim.check.history import History, Intent
+from rollout.sim.world.others import NEVER
+from rollout.sim.world.scenario import ExternalChange
 
 
 class CensusFirst:
@@ -24,7 +26,7 @@ class CensusFirst:
 
     def check(self, history: History) -> Iterator[str]:
         """Follow the journal."""
-        if not history.layout.others:
+        if not history.layout.members:
             return
         for intent, basis in _restarts(history):
             if basis is None:
@@ -41,7 +43,8 @@ class MembersCounted:
         and instances that reboots of the run have down.
         """
         record, layout = history.record, history.layout
-        if not record.outages:
+        outages = [*_outages(history)]
+        if not outages:
             return
         lag = _lag(history)
         own = BudgetHeld().changes(history)
@@ -51,9 +54,8 @@ class MembersCounted:
                 continue
             at = intent.journaled.at
             away = [
-                out.groups or ()
-                for out in record.plan.exclusions
-                for begun, until in record.outages.get(out.instance, ())
+                (ordinal, groups)
+                for ordinal, groups, begun, until in outages
                 if begun < basis - lag and at < until
             ]
             for ordinal in intent.ordinals:
@@ -63,12 +65,31 @@ class MembersCounted:
                         for when, change, other in own
                         if when <= at and other != ordinal and group in layout.targets[other].groups
                     )
-                    members = sum(group in groups for groups in away)
+                    members = sum(group in groups for one, groups in away if one != ordinal)
                     cap = record.plan.groups[group].cap
                     if members and others + members >= cap:
                         name = layout.targets[ordinal].instance
                         yield f"{name} with {others} and {members} others down of {cap}"
                         return
+
+
+def _outages(history: History) -> Iterator[tuple[int, tuple[int, ...], Instant, Instant]]:
+    """Yield the outages that the run did not cause: the member, its groups, begin and end. A target
+    that hangs stays down.
+    """
+    record, layout = history.record, history.layout
+    for ordinal in layout.members:
+        name, groups = layout.member(ordinal).instance, layout.groups_of(ordinal)
+        for begun, until in record.outages.get(name, ()):
+            yield ordinal, groups, begun, until
+        hangs = [at for at, one in record.touched.get(name, ()) if one.change in _HANGS]
+        restarted = history.restarts.get(name, ())
+        if hangs and not any(effect.entry.at >= hangs[0] for effect in restarted):
+            gone = history.touched(name, ExternalChange.GONE)
+            yield from () if gone else [(ordinal, groups, hangs[0], NEVER)]
+
+
+_HANGS = (ExternalChange.HANGS,)
 
 
 def _restarts(history: History) -> Iterator[tuple[Intent, Instant | None]]:
