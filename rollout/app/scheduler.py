@@ -20,7 +20,7 @@ from rollout.app.execute import Runner
 from rollout.app.runs import RunResult
 from rollout.app.schedule_book import Book, wall_clock
 from rollout.app.session import Session
-from rollout.errors import EXIT_ORDER, ConfirmationError, ConflictError, Exit, RolloutError, worst
+from rollout.errors import EXIT_ORDER, ConfirmationError, ConflictError, Exit, RolloutError
 from rollout.journal import store
 from rollout.journal.store import StoredRun
 from rollout.model.schedule_event import ScheduleEvent, TickEnded
@@ -33,6 +33,8 @@ RETRY_MS: Duration = 1 * MINUTE
 REST_MAX_MS: Duration = 1 * HOUR
 """Longest pause before a run that stopped without closing is continued. The pause starts at
 `RETRY_MS` and doubles, so that a halt with the same cause is not reported again and again."""
+_RANKS = (*EXIT_ORDER[:-1], *(code for code in Exit if code not in EXIT_ORDER), Exit.DONE)
+"""Exit codes, the worst first. Codes that only a tick without a run has, such as 78, come last."""
 _STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
 _TIMES = frozenset({"tick", "first", "last", "decided", "now"})
 
@@ -259,11 +261,12 @@ class Scheduler:
         return found
 
     def _note(self, code: Exit) -> None:
-        self.exit = worst(self.exit, code) if code in EXIT_ORDER else code
+        self.exit = min(self.exit, code, key=_RANKS.index)
 
     # log lines
 
     def _tell(self, what: str, error: RolloutError) -> None:
+        self._note(error.exit)
         text = str(error)
         if self._told.get(what) != text:
             self._told[what] = text

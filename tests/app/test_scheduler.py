@@ -9,8 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rollout.app import scheduler, schedules
+from rollout.app import approvals, scheduler, schedules
 from rollout.app.schedule_book import Book
+from rollout.app.session import Session
 from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.emulator.fault_plan import FaultPlan
@@ -106,6 +107,32 @@ def test_a_run_that_halts_again_is_continued_less_often(
             tasks.cancel_scope.cancel()
 
     run(service, monkeypatch, work)
+
+
+def test_once_tells_that_a_plan_waits_for_approvals(
+    service: VirtualService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 7: a scheduler that starts it every minute sees that the rotation did not happen."""
+    approvals.new_key("li.wei", Path("li.wei"))
+    spec = Path("fleet.yaml")
+    spec.write_text(spec.read_text() + "  approvals: { required: 1, keys: [li.wei.vkey] }\n")
+
+    async def work() -> None:
+        assert await scheduler.serve(lambda: service.session, once=True) is Exit.CONFIRM
+
+    run(service, monkeypatch, work)
+
+
+@pytest.mark.parametrize("first", Exit)
+def test_every_exit_code_of_a_tick_can_be_followed_by_another(first: Exit, tmp_path: Path) -> None:
+    """A tick may fail for a reason that has no rank among the ends of runs, such as exit 78."""
+    made = scheduler.Scheduler(Session, Book.of(DirectoryStore(tmp_path)))
+
+    for code in (first, Exit.DONE):
+        made._note(code)
+    assert made.exit is first
+    made._note(Exit.INTEGRITY)
+    assert made.exit is Exit.INTEGRITY
 
 
 def test_a_journal_is_read_once(tmp_path: Path) -> None:
