@@ -73,13 +73,15 @@ def calls(module: ast.Module) -> Iterator[ast.Call]:
             yield node
 
 
-def plain_errors(module: ast.Module) -> Iterator[ast.expr]:
-    """Yield the texts of errors that are no phrases, except commands, which have no language."""
+def plain_texts(module: ast.Module) -> Iterator[ast.expr]:
+    """Yield the texts of errors, messages and questions that are no phrases, except commands, which
+    have no language.
+    """
     constants = _assigned(module.body)
     for scope in ast.walk(module):
         if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
             assigned = {**constants, **_assigned(ast.walk(scope))}
-            for given in (text for node in ast.walk(scope) for text in _texts_of_error(node)):
+            for given in (text for node in ast.walk(scope) for text in _texts_of(node)):
                 values = assigned.get(given.id, []) if isinstance(given, ast.Name) else [given]
                 yield from (value for value in values if _is_plain(value))
 
@@ -93,11 +95,13 @@ def _assigned(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr]]:
     return values
 
 
-def _texts_of_error(node: ast.AST) -> list[ast.expr]:
-    """Return the texts that a call gives to an error: message, fix and notes."""
+def _texts_of(node: ast.AST) -> list[ast.expr]:
+    """Return the texts that a call gives to an error, or prints as a message or a question."""
     if not isinstance(node, ast.Call):
         return []
     called = ast.unparse(node.func)
+    if called.endswith((".say", ".prompt")) and not called.startswith("logs."):
+        return node.args[:1]
     if called != "Problem" and not called.endswith("Error.of"):
         return []
     named = [one.value for one in node.keywords if one.arg in {"help", "cure", "notes"}]
@@ -119,7 +123,11 @@ def _is_plain(value: ast.expr) -> bool:
 
 def _is_command(text: object) -> bool:
     """Return whether a text begins like something that is typed, or is empty."""
-    return not text or not isinstance(text, str) or text.startswith(("rollout ", "pip ", "127."))
+    return (
+        not isinstance(text, str)
+        or not text.strip()
+        or text.startswith(("rollout ", "pip ", "127."))
+    )
 
 
 def literals(call: ast.Call) -> tuple[str, ...]:

@@ -113,12 +113,14 @@ PASSED_ON = [
 """The functions that pass their own templates on."""
 
 
-def test_errors_are_phrases() -> None:
-    """Message, fix and notes of an error can be translated, except a command to run."""
+def test_texts_for_people_are_phrases() -> None:
+    """Errors with their fixes and notes, messages and questions can be translated, except commands
+    to run.
+    """
     plain = [
         f"{path.relative_to(tree.ROOT)}:{text.lineno} {ast.unparse(text)}"
         for path in tree.package_modules().values()
-        for text in messages.plain_errors(tree.parse(path))
+        for text in messages.plain_texts(tree.parse(path))
     ]
     assert not plain, "\n".join(plain)
 

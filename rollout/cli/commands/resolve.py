@@ -8,9 +8,9 @@ from rollout.errors import Exit, UsageError
 from rollout.model.phrase import say
 
 EFFECT = {
-    "restarted": "counts as restarted, unverified; its permit is returned",
-    "untouched": "counts as not restarted; it may be restarted again",
-    "abandon": "given up; it counts as down until it is observed Running",
+    "restarted": say("counts as restarted, unverified; its permit is returned"),
+    "untouched": say("counts as not restarted; it may be restarted again"),
+    "abandon": say("given up; it counts as down until it is observed Running"),
 }
 """The effect of each statement, as the command prints it."""
 
@@ -65,9 +65,9 @@ def resolve(
     terminal = Terminal.of(common)
     found = runs.find(common.runs_dir, run)
     made = session.make(terminal, common, unsafe_fs=allow_unsafe_fs)
-    text = f"{instance}: {EFFECT[chosen[0].value]}."
+    text = say("{instance}: {effect}.", instance=instance, effect=EFFECT[chosen[0].value])
     if eventloop.run(operate.resolve, found, instance, chosen[0], reason, made):
-        terminal.say(f"{text} The process that drives the run continues.")
+        terminal.say(say("{text} The process that drives the run continues.", text=text))
     else:
-        terminal.say(f"{text}\nresume: rollout resume {found.id}")
+        terminal.say(say("{text}\nresume: rollout resume {run}", text=text, run=found.id))
     return Exit.DONE

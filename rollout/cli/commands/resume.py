@@ -48,10 +48,10 @@ def resume(
     made = session.make(terminal, common, cloud, driving)
     found = None if run is None else runs.find_paused(common.runs_dir, run)
     if found is not None and eventloop.run(operate.resume_driven, found, reason, made):
-        terminal.say("Continued. The process that drives the run starts new calls again.")
+        terminal.say(say("Continued. The process that drives the run starts new calls again."))
         return Exit.DONE
     ended = eventloop.run(partial(execute.resume, run, made, unattended=last, reason=reason))
     if ended is None:
-        terminal.say("Nothing to do: no run is open.")
+        terminal.say(say("Nothing to do: no run is open."))
         return Exit.DONE
     return session.show(terminal, ended, output)
