@@ -126,6 +126,9 @@ def test_ticks_can_be_selected(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "schedule list", "-o", "ids") == "fleet\n"
     events = shown(capsys, "schedule list fleet", "-o", "ids", "--query", "entries[].event")
     assert events == "added\n"
+    assert " cron=30 9 20 1,4,7,10 * time_zone=Asia/Shanghai " in shown(
+        capsys, "schedule list fleet"
+    )
 
 
 @pytest.mark.parametrize(

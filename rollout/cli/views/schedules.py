@@ -100,13 +100,15 @@ def journal_lines(rows: Iterable[Mapping[str, Any]], columns: int | None) -> str
     lines = []
     for one in rows:
         head = ("seq", "at", "event", "by")
-        rest = [f"{k}={_plain(v)}" for k, v in one.items() if k not in head and v not in ("", [])]
+        shown = {key: value for key, value in one.items() if key not in head}
+        rest = [_plain(key, value) for key, value in shown.items() if value not in ("", [])]
         text = f"{one['seq']:>4}  {one['at']}  {one['event']:<9} {' '.join(rest)}  {one['by']}"
         lines.append(render.fit(text, columns))
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> str:
+def _plain(key: str, value: Any) -> str:
+    """Return a field as text; the fields of a nested one instead of it."""
     if isinstance(value, dict):
-        return " ".join(f"{key}={inner}" for key, inner in value.items())
-    return ",".join(value) if isinstance(value, list) else str(value)
+        return " ".join(_plain(inner, each) for inner, each in value.items())
+    return f"{key}={','.join(value) if isinstance(value, list) else value}"
