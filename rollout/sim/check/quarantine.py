@@ -141,7 +141,7 @@ def _begun(journaled: Journaled, counts: _Counts) -> Iterator[str]:
                 yield f"call {event.n} is about ordinal {ordinal}, but {cohort} fails alone"
 
 
-def _cohorts(target: Target, kind: InstanceKind) -> frozenset[str]:
+def _cohorts(target: Target, kind: InstanceKind) -> tuple[str, ...]:
     """Return the image, the zone, the OS and the instance type of a target, as texts."""
     values = (
         ("image", target.image),
@@ -149,4 +149,4 @@ def _cohorts(target: Target, kind: InstanceKind) -> frozenset[str]:
         ("OS", kind.os_name),
         ("instance type", kind.instance_type),
     )
-    return frozenset(f"{attribute} {value}" for attribute, value in values if value)
+    return tuple(f"{attribute} {value}" for attribute, value in values if value)
