@@ -71,7 +71,7 @@ class Killed(BaseException):
 class MortalDisk(RealDisk):
     """The files of one process, which is killed after `left` effects or by `die`. The kernel closes
     its files then, and nothing that it does has an effect any more. Needs no durability: the
-    machine goes on.
+    machine keeps running.
     """
 
     def __init__(self, left: int | None) -> None:

@@ -100,7 +100,7 @@ class Keeper:
         self._slept = False
 
     def arrival(self, now: Instant) -> LeaseHeld | LeaseLost:
-        """Return what the engine tells its loop before each step."""
+        """Return what the engine passes to its loop before each step."""
         self.catch_up()
         lost = self.lost()
         return LeaseLost(lost) if lost else LeaseHeld(now + self._leases.left_ms())
