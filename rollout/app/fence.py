@@ -19,7 +19,7 @@ from rollout.app import parallel, person, safety_rules
 from rollout.app.notices import Notices
 from rollout.core.running.state import Run
 from rollout.engines.service import Service
-from rollout.errors import ConflictError, Problem
+from rollout.errors import ConflictError, Problem, RolloutError
 from rollout.journal.store import RunStore
 from rollout.model import limits
 from rollout.model.fence import LIFE_MS, TAG_KEY, Fence, read
@@ -58,6 +58,15 @@ async def check(plan: Plan, service: Service, store: RunStore) -> None:
             raise _conflict(place, found)
 
     await parallel.check_all(check_place, places(plan))
+
+
+async def warn(plan: Plan, service: Service, store: RunStore, notices: Notices) -> None:
+    """Warn about the marks that would end an apply of this plan now."""
+    try:
+        await check(plan, service, store)
+    except RolloutError as error:
+        for problem in error.problems:
+            notices.warn(problem)
 
 
 def _conflict(place: Place, found: Fence) -> ConflictError:

@@ -16,6 +16,7 @@ import msgspec
 from rollout.app import (
     about,
     connect,
+    fence,
     former_keys,
     narrow,
     own_machine,
@@ -138,7 +139,7 @@ async def plan(
     """
     connected = connect.connect(session.connection, session.notices)
     async with contextlib.nullcontext() if offline else connected as service:
-        return await create(
+        made = await create(
             path,
             service,
             session.store,
@@ -147,6 +148,9 @@ async def plan(
             narrowing=narrowing,
             looser=looser,
         )
+        if service is not None and session.fence:
+            await fence.warn(made.saved.plan, service, session.store, session.notices)
+        return made
 
 
 async def create(

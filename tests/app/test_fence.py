@@ -11,7 +11,7 @@ from rollout.app import execute, fence
 from rollout.app import plan as planning
 from rollout.app.notices import Notices
 from rollout.app.plan_file import SavedPlan
-from rollout.app.session import Session
+from rollout.app.session import Connection, Session
 from rollout.ecs.transport import AiohttpTransport, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.users import Statement, User
@@ -193,6 +193,21 @@ async def test_a_fresh_mark_of_another_runs_directory_ends_apply(project: Path) 
 
     assert await applied(cloud, saved, heard, fenced=False) is Exit.DONE
     assert Watched.tagging == [] and heard.codes == []
+
+
+@pytest.mark.asyncio
+async def test_a_plan_warns_of_a_fresh_mark(project: Path) -> None:
+    """Who reviews the plan learns that an apply would be refused now; the plan is the same."""
+    cloud, heard = clouded(), Heard()
+    mark(cloud, "r-other", 5 * MINUTE)
+    spec = stage.write_spec(project)
+
+    async with server.serve(cloud) as url:
+        here = Connection(endpoint=url, emulator=True)
+        for fenced in (True, False):
+            session = Session(connection=here, notices=heard, fence=fenced)
+            assert (await planning.plan(spec, session)).saved.plan.counts.targets
+    assert heard.codes == ["R0620"]
 
 
 @pytest.mark.asyncio
