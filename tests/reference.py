@@ -79,6 +79,9 @@ Help and messages are in English or Chinese. The language is the first of these 
 2. `language` of the aliyun CLI's profile that the command uses
 3. the locale: `LC_ALL`, else `LC_MESSAGES`, else `LANG`
 
+Texts are in English if the encoding of the terminal lacks Chinese characters, and with
+`--log-format json`.
+
 {TRANSLATED}
 
 Always in English: documents (`-o json|jsonl|csv|ids`), log lines, the journal, the audit log, plan
@@ -102,8 +105,9 @@ rollout status --query classes.done
 TRANSLATED = """\
 Translated are help pages, errors, questions, messages, tables and the page of a rehearsal, except
 lines that programs read too: of `audit show`, `events` and `schedule list`. Quoted unchanged: texts
-of libraries, of the operating system and of the service, and texts that plans and journals store,
-such as the warnings of a plan and the reason of a halt; the title of their code is translated."""
+of libraries, of the operating system and of the service; texts that plans and journals store, such
+as the warnings of a plan and the reason of a halt, after the translated title of their code; and
+why one instance waits."""
 """Which texts have translations."""
 CREDENTIALS = """\
 ## Credentials

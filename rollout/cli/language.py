@@ -7,7 +7,8 @@ journals and names of all kinds stay in English and never pass through here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -24,12 +25,28 @@ DOMAIN: Final = "rollout"
 _CATALOGUES: Final[Mapping[Language, str]] = {"zh": "zh_CN"}
 """The folder of each language but English, whose texts are in the code."""
 
+_SAMPLES: Final[Mapping[Language, str]] = {"zh": "密钥对"}
+"""Characters of each language that not every encoding has."""
+
 _current: list[tuple[Language, Catalogue | None]] = [("en", None)]
 
 
 def use(language: Language) -> None:
-    """Print texts for people in this language from now on."""
-    _current[0] = (language, catalogue(language))
+    """Print texts for people in this language from now on, or in English if the encoding of the
+    terminal lacks its characters.
+    """
+    encodings = (getattr(stream, "encoding", None) for stream in (sys.stdout, sys.stderr))
+    printed = language if can_print(language, encodings) else "en"
+    _current[0] = (printed, catalogue(printed))
+
+
+def can_print(language: Language, encodings: Iterable[str | None]) -> bool:
+    """Return whether all of these encodings have the characters of a language."""
+    sample = _SAMPLES.get(language, "")
+    try:
+        return all(sample.encode(encoding or "utf-8") or not sample for encoding in encodings)
+    except (UnicodeEncodeError, LookupError):
+        return False
 
 
 def is_english() -> bool:

@@ -89,6 +89,16 @@ def test_the_profile_in_use_decides(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert language.of_surroundings("unknown", {**environment, "LANG": "zh_CN"}) == "zh"
 
 
+@pytest.mark.parametrize(
+    "encodings", [["utf-8", "iso-8859-1"], ["ascii", "ascii"], ["no such encoding"]]
+)
+def test_a_terminal_without_chinese_characters_gets_english(encodings: list[str]) -> None:
+    """Question marks help nobody; English needs no character that an encoding lacks."""
+    assert not language.can_print("zh", encodings)
+    assert language.can_print("zh", ["utf-8", "gb18030", None])
+    assert language.can_print("en", ["ascii", "utf-8"])
+
+
 def test_a_damaged_profile_file_is_no_error_here(home: Path) -> None:
     """The language is chosen before anything can be reported; who needs the file reports it."""
     (home / ".aliyun" / "config.json").write_text("{")
