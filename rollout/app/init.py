@@ -43,9 +43,10 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
     from rollout import specfile
 
     text = spec_text(given)
-    specfile.parse_stored(text, given.public_key, folder)
+    spec = Path("plans") / f"{given.name}.yaml"
+    specfile.parse_stored(text, given.public_key, folder, label=str(spec))
     contents = {
-        Path("plans") / f"{given.name}.yaml": text,
+        spec: text,
         Path("keys") / f"{_name_today(given)}.pub": f"{given.public_key}\n",
         Path("rollout.toml"): settings_text(profile),
     }

@@ -88,14 +88,21 @@ def load(
 
 
 def parse_stored(
-    text: str, public_key: str, project: Path, given: Sequence[Override] = (), *, name: str = ""
+    text: str,
+    public_key: str,
+    project: Path,
+    given: Sequence[Override] = (),
+    *,
+    name: str = "",
+    label: str = "the stored spec",
 ) -> Spec:
     """Return the spec that a plan stores, with its overrides. `public_key` replaces the content of
-    its key file, and `name` the name of its key pair if that has dates.
+    its key file, and `name` the name of its key pair if that has dates. Problems name the file
+    `label`.
 
     Errors: SpecError with the problems of a spec that this version does not accept.
     """
-    found = document.parse("the stored spec", text)
+    found = document.parse(label, text)
     applied = overrides.apply(found, given) if given and not found.problems else ()
     dates.replace(found, name)
     form, problems = _check(found, Project(project, public_key))

@@ -74,6 +74,8 @@ def test_no_file_is_replaced(project: Path, capsys: pytest.CaptureFixture[str]) 
         (["--name", "Not A Name"], "R0110", Exit.BAD_INPUT),
         (["--max-down", "200%"], "R0108", Exit.BAD_INPUT),
         (["--select", "env in ("], "R0109", Exit.BAD_INPUT),
+        (["--cron", "daily"], "R0160", Exit.BAD_INPUT),
+        (["--bake", "5"], "R0107", Exit.BAD_INPUT),
     ],
 )
 def test_wrong_answers_are_refused_before_anything_is_written(
@@ -83,10 +85,11 @@ def test_wrong_answers_are_refused_before_anything_is_written(
     code: str,
     exit_code: Exit,
 ) -> None:
-    """The error is that of the spec's field."""
+    """The error is that of the spec's field, with its place in the file."""
     assert main.main(["init", *ANSWERS, *change]) == exit_code
 
-    assert code in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert code in printed and "--> plans/" in printed
     assert [path.name for path in project.iterdir()] == ["new.pub"]
 
 
