@@ -12,6 +12,7 @@ from itertools import islice
 import msgspec
 
 from rollout.core.running.evolve_phases import GONE
+from rollout.core.running.journey import FINAL
 from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model import limits
@@ -24,9 +25,9 @@ from rollout.model.time import Instant
 class Census(msgspec.Struct, eq=False, kw_only=True):
     """The census of one run in one process. Dicts to None are sets that keep order.
 
-    A round observes all members (`full`), at the start of a wave and every ten minutes, or between
-    these only the members that are down. Members whose region does not answer are `unanswered`: a
-    full round counts them as down.
+    A round observes all members whose groups matter now (`full`), at the start of a wave and every
+    ten minutes, or between these only the members that are down. Members whose region does not
+    answer are `unanswered`: a full round counts them as down.
     """
 
     run: Run
@@ -88,9 +89,10 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         return min([*silent, *again], default=None)
 
     def begin(self, now: Instant) -> None:
-        """Begin a full round; one that is open is replaced."""
-        members = (one for one in self.run.layout.members if self._counts(one))
-        self._begin(members, now, full=True)
+        """Begin a full round if one is needed; one that is open is given up."""
+        self.began = 0
+        if self.needed:
+            self._begin(self._members(), now, full=True)
 
     def end(self, now: Instant) -> None:
         """The round is over."""
@@ -209,6 +211,28 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
                 for ordinal in asked:
                     del self.asked[ordinal]
                 self.unanswered.update(dict.fromkeys(silent if self.full else ()))
+
+    def _members(self) -> Iterator[int]:
+        """Yield the members of groups in which a restart of the open wave, or of an earlier wave,
+        may begin. Targets matter in the parts of the fleet only.
+        """
+        run, parts = self.run, self.run.ledger.parts
+        layout, first = run.layout, len(run.phases)
+        wave = run.waves_closed - 1 if run.wave_open is None else run.wave_open
+        end = layout.cells[layout.waves[wave].cells[1] - 1].end
+        active = {
+            group
+            for ordinal in range(end)
+            if run.phase(ordinal) not in FINAL
+            for group in layout.targets[ordinal].groups
+        }
+        for ordinal in layout.members:
+            known = any(
+                group in active and (ordinal >= first or parts[group])
+                for group in layout.groups_of(ordinal)
+            )
+            if known and self._counts(ordinal):
+                yield ordinal
 
     def _counts(self, ordinal: int) -> bool:
         """Return whether the member may be down without this run: a target has no permit, and is

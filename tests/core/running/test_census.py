@@ -16,7 +16,7 @@ from rollout.core.running.journey import Phase
 from rollout.journal.recheck.rules import Rules
 from rollout.model import event as ev
 from rollout.model import limits
-from rollout.model.command import ObserveMembers, RestartCall
+from rollout.model.command import Observation, ObserveMembers, RestartCall
 from rollout.model.instance import Instance, OsFamily, Status
 from rollout.model.spec import Amount, Budget, WaveKind, WaveSpec, parse_amount
 from rollout.model.time import MINUTE, SECOND, Instant
@@ -189,6 +189,29 @@ def test_a_census_is_taken_at_each_wave_and_every_ten_minutes() -> None:
 
 def _is_restart(event: ev.AnyEvent) -> bool:
     return isinstance(event, ev.Issued) and isinstance(event.command, RestartCall)
+
+
+def test_a_census_observes_the_groups_of_its_wave_only() -> None:
+    """The canary's census names the members of its own quorum: a large fleet does not delay it."""
+    rows = [member(n, f"q{n // 3}") for n in range(30)]
+    world = story(rows, waves=(samples.CANARY, *samples.REST))
+    calls: list[tuple[int, ObserveMembers]] = []
+    look = world._look
+
+    def noted(call: Observation) -> None:
+        if isinstance(call, ObserveMembers):
+            calls.append((world.run.wave_open or 0, call))
+        look(call)
+
+    world._look = noted  # type: ignore[assignment, method-assign]
+    world.go()
+    world.check_end()
+
+    by_wave = {
+        wave: {n for at, one in calls if at == wave for n in one.instances} for wave in (0, 1)
+    }
+    assert by_wave[0] == {"i-0000", "i-0001", "i-0002"}
+    assert len(by_wave[1]) == 30 and world.classes["done"] == 30
 
 
 def test_a_plan_without_members_takes_no_census() -> None:
