@@ -53,12 +53,14 @@ def _of_any(purpose: Purpose) -> Iterator[dict[str, Any]]:
 def _of_plan(purpose: Purpose, plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield the statements for the instances and key pairs of a plan.
 
-    DescribeInstances lists a region, so that its resource is the region's `instance/*`.
+    DescribeInstances lists a region, so that its resource is the region's `instance/*`. A census
+    observes excluded members of the targets' groups too, which may be in other regions.
     """
     sites = sorted({cell.site for _, cell in plan.cells()})
+    members = {out.site for out in plan.exclusions if out.groups}
     yield _allow(
         _OBSERVE if purpose == "apply" else _OBSERVE[1:],
-        [_arn(site, "instance", "*") for site in sites],
+        [_arn(site, "instance", "*") for site in sorted(members.union(sites))],
     )
     yield _allow(["ecs:DescribeKeyPairs"], [_arn(site, "keypair", "*") for site in sites])
     if purpose == "plan":

@@ -19,6 +19,7 @@ from rollout.journal.directory import DirectoryStore
 from rollout.model.plan import Plan
 from tests.app import factory
 from tests.app import service as stage
+from tests.core import samples
 
 RUNS = DirectoryStore(Path("runs"))
 BATCH = stage.SPEC.replace("1s }", "1s, calls: batch }")
@@ -158,3 +159,15 @@ def test_a_long_policy_is_noticed() -> None:
 
     assert policy.is_too_long(policy.make("apply", plan))
     assert not policy.is_too_long(policy.make("apply"))
+
+
+def test_the_policy_of_a_plan_lets_a_census_observe_other_regions() -> None:
+    """Without that right, members of groups in a region without targets would count as down."""
+    rows = [
+        samples.instance(0),
+        samples.instance(1, region=samples.REGIONS[1], locks=("security",)),
+    ]
+    observe, *others = policy.make("apply", samples.make_plan(rows))["Statement"]
+
+    assert [one.split(":")[2] for one in observe["Resource"]] == list(samples.REGIONS)
+    assert not any(samples.REGIONS[1] in name for one in others for name in one["Resource"])
