@@ -70,7 +70,7 @@ def test_programs_receive_members_that_are_down(
 def test_status_and_show_name_the_member_that_an_instance_waits_for(
     run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While the run goes on: with its status, since when, and when it is observed again."""
+    """Before the run closed: with its status, since when, and when it is observed again."""
     path = DirectoryRun(Path("runs") / run).path / "journal-000001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     first_back = next(n for n, line in enumerate(lines) if b"MembersUp" in line)
