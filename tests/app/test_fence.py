@@ -178,7 +178,7 @@ async def test_an_error_of_the_run_passes_and_the_marks_are_removed(project: Pat
 
 @pytest.mark.asyncio
 async def test_a_fresh_mark_of_another_runs_directory_ends_apply(project: Path) -> None:
-    """Exit 6 with run, operator and time, before the first effect; --no-fence goes on, silently."""
+    """Exit 6 with run, operator and time, before the first effect; --no-fence continues."""
     cloud, heard = clouded(), Heard()
     saved = await planned(cloud, project)
     mark(cloud, "r-other", 5 * MINUTE)
