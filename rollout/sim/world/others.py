@@ -51,7 +51,7 @@ def plan_outages(record: RunRecord, heap: Time) -> None:
 
 def _go_down(record: RunRecord, name: str, outage: Outage, heap: Time) -> None:
     instances, ordinal = record.cloud.instances, record.cloud.instances.find(name)
-    if ordinal is None or any(heap.now < until for _, until in record.outages.get(name, ())):
+    if ordinal is None or any(heap.now <= until for _, until in record.outages.get(name, ())):
         return
     status = BaseStatus.RELEASED if outage.released else BaseStatus.STARTING
     instances.put(ordinal, status, heap.now)
