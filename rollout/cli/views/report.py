@@ -411,7 +411,7 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
 def phase(label: str, *, down: bool) -> str:
     """Return a phase. A failed instance either serves, or is down and keeps its permit."""
     if label != "failed":
-        return class_name(label)
+        return label if is_english() else class_name(label)
     return tr("failed, down") if down else tr("failed, serves")
 
 

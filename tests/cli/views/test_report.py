@@ -288,3 +288,9 @@ def test_a_verdict_without_a_plan_says_so() -> None:
 
     assert "not compared" in text and "see the errors" in text
     assert "population" not in text
+
+
+def test_a_phase_is_the_label_of_the_journal() -> None:
+    """Tables of instances name phases as the journal and the JSON document do."""
+    assert report.phase("in_doubt", down=True) == "in_doubt"
+    assert report.phase("failed", down=True) == "failed, down"
