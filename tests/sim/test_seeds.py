@@ -31,7 +31,7 @@ def test_an_operator_ends_a_pause_that_was_refused_and_delivered_again(
     assert trial.run(seed, real=real).wrong == []
 
 
-@pytest.mark.parametrize("seed", [5489, 5905])
+@pytest.mark.parametrize("seed", [5489, 5905, 6141])
 def test_a_bake_is_not_shortened_by_a_machine_whose_clock_stopped(seed: int) -> None:
     """The clock of a paused virtual machine stays behind; the bake counts from the service's time
     in the replies that this process received since.

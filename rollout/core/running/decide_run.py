@@ -106,7 +106,7 @@ def _waves(run: Run, watching: Watching, now: Instant) -> Iterator[AnyEvent]:
             yield ev.CellOpened(run.cells_next)
     elif len(closed) == len(run.cells_open) and run.left_in_wave[run.wave_open] == 0:
         gated = run.plan.waves[run.wave_open].gated
-        at = max(now, run.service_time, watching.service_time) if gated else 0
+        at = max(now, run.service_time, watching.latest(now)) if gated else 0
         yield ev.WaveClosed(run.wave_open, at)
 
 

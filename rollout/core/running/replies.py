@@ -77,8 +77,8 @@ class Replies:
                 (o, shortened(answer.items[i], now)) for o, i in pairs if i in answer.items
             )
         counted = issued is not None and isinstance(issued.command, RestartCall)
-        behind = self.watching.offset.low > 0 and counted and self.run.rates.rates
-        service_at = now + self.watching.offset.high if behind else 0
+        latest = self.watching.latest(now) if counted and self.run.rates.rates else now
+        service_at = latest if latest > now else 0
         self.put(ev.Settled(n, now, shortened(answer.outcome, now), items, service_at), now)
         for text in answer.anomalies:
             self.put(ev.Anomaly(n, text), now)

@@ -114,6 +114,10 @@ class Watching(msgspec.Struct, eq=False, kw_only=True):
         self.logins.advance(now)
         self.census.advance(now)
 
+    def latest(self, now: Instant) -> Instant:
+        """Return the latest time that it may be: the service's where this clock is behind."""
+        return now + self.offset.high if self.offset.low > 0 else now
+
     def wake(self) -> Instant | None:
         """Return the next instant at which something falls due; None without one."""
         wakes = [*self.keys.wakes(), *self.logins.wake(), *self.tick_heap[:1]]
