@@ -13,9 +13,9 @@ from rollout.core.planning import terraform as prediction
 from rollout.inventory import terraform
 from rollout.journal.store import StoredRun
 from rollout.model.plan import Plan
-from rollout.model.terraform import Effect, Reversal
+from rollout.model.terraform import ApplyEffect, Reversal
 
-__all__ = ["Effect", "Reversal", "of_plan", "of_run"]
+__all__ = ["ApplyEffect", "Reversal", "of_plan", "of_run"]
 
 
 def of_plan(plan: Path, state: Path) -> list[Reversal]:

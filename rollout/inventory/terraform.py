@@ -14,18 +14,18 @@ import msgspec
 
 from rollout.errors import InventoryError, Place
 from rollout.model.phrase import Phrase, say
-from rollout.model.terraform import Managed, Part
+from rollout.model.terraform import Managed, ResourceKind
 
 BYTES_MAX = 1024**3
 _EMPTY = msgspec.Raw(b"{}")
 _PARTS = {
-    "alicloud_instance": Part.INSTANCE,
-    "alicloud_ecs_key_pair_attachment": Part.ATTACHMENT,
-    "alicloud_key_pair_attachment": Part.ATTACHMENT,
-    "alicloud_ess_scaling_configuration": Part.TEMPLATE,
-    "alicloud_launch_template": Part.TEMPLATE,
-    "alicloud_ecs_launch_template": Part.TEMPLATE,
-    "alicloud_cs_kubernetes_node_pool": Part.TEMPLATE,
+    "alicloud_instance": ResourceKind.INSTANCE,
+    "alicloud_ecs_key_pair_attachment": ResourceKind.ATTACHMENT,
+    "alicloud_key_pair_attachment": ResourceKind.ATTACHMENT,
+    "alicloud_ess_scaling_configuration": ResourceKind.TEMPLATE,
+    "alicloud_launch_template": ResourceKind.TEMPLATE,
+    "alicloud_ecs_launch_template": ResourceKind.TEMPLATE,
+    "alicloud_cs_kubernetes_node_pool": ResourceKind.TEMPLATE,
 }
 
 
@@ -149,5 +149,5 @@ def _managed(address: str, kind: str, attributes: msgspec.Raw) -> Iterator[Manag
     name = values.key_pair_name or values.key_name
     if not name:
         return
-    ids = (values.id,) if part is Part.INSTANCE else tuple(values.instance_ids or ())
+    ids = (values.id,) if part is ResourceKind.INSTANCE else tuple(values.instance_ids or ())
     yield Managed(address, part, field, name, ids, bool(values.force))

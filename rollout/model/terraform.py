@@ -7,7 +7,7 @@ import enum
 import msgspec
 
 
-class Part(enum.Enum):
+class ResourceKind(enum.Enum):
     """What a resource of Terraform is, as far as key pairs are concerned."""
 
     INSTANCE = "instance"
@@ -22,14 +22,14 @@ class Managed(msgspec.Struct, frozen=True):
     """
 
     address: str
-    part: Part
+    kind: ResourceKind
     field: str
     key_name: str
     instances: tuple[str, ...] = ()
     force: bool = False
 
 
-class Effect(enum.StrEnum):
+class ApplyEffect(enum.StrEnum):
     """What the next apply of Terraform does. Source: the provider's resources; the first release
     after pull request 9378 (2026-01) changes `key_name` of an instance in place, earlier ones
     destroy the instance and create another one.
@@ -44,7 +44,7 @@ class Reversal(msgspec.Struct, frozen=True):
     """A resource whose next apply works against a rotation, and the line that prevents it."""
 
     address: str
-    effect: Effect
+    effect: ApplyEffect
     field: str
     key_name: str
     wanted: str

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.errors import InventoryError
 from rollout.inventory import terraform
-from rollout.model.terraform import Managed, Part
+from rollout.model.terraform import Managed, ResourceKind
 
 VALUES: list[tuple[str, dict[str, Any]]] = [
     ("alicloud_instance", {"id": "i-1", "key_name": "old", "password": "geheim", "tags": {"a": 1}}),
@@ -24,16 +24,16 @@ VALUES: list[tuple[str, dict[str, Any]]] = [
 ]
 ODD = b'{"attributes": {"id": {"password": "geheim"}}}'
 FOUND = [
-    Managed("alicloud_instance.n0", Part.INSTANCE, "key_name", "old", ("i-1",)),
+    Managed("alicloud_instance.n0", ResourceKind.INSTANCE, "key_name", "old", ("i-1",)),
     Managed(
         "module.m.alicloud_ecs_key_pair_attachment.n2",
-        Part.ATTACHMENT,
+        ResourceKind.ATTACHMENT,
         "key_pair_name",
         "old",
         ("i-3",),
         force=True,
     ),
-    Managed("module.m.alicloud_ess_scaling_configuration.n3", Part.TEMPLATE, "key_name", "old"),
+    Managed("module.m.alicloud_ess_scaling_configuration.n3", ResourceKind.TEMPLATE, "key_name", "old"),
 ]
 
 

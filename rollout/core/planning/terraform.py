@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from rollout.model.terraform import Effect, Managed, Part, Reversal
+from rollout.model.terraform import ApplyEffect, Managed, ResourceKind, Reversal
 
-_EFFECTS = {Part.INSTANCE: Effect.REPLACES, Part.ATTACHMENT: Effect.ATTACHES}
+_EFFECTS = {ResourceKind.INSTANCE: ApplyEffect.REPLACES, ResourceKind.ATTACHMENT: ApplyEffect.ATTACHES}
 
 
 def reversals(
@@ -21,17 +21,17 @@ def reversals(
     for former, wanted in rotated.values():
         successors.setdefault(former, set()).add(wanted)
     for one in managed:
-        if one.part is Part.TEMPLATE:
+        if one.kind is ResourceKind.TEMPLATE:
             for wanted in sorted(successors.get(one.key_name, set()) - {one.key_name}):
-                yield _reversal(one, Effect.CREATES, wanted, ())
+                yield _reversal(one, ApplyEffect.CREATES, wanted, ())
             continue
         for wanted in sorted({rotated[each][1] for each in one.instances if each in rotated}):
             if wanted != one.key_name:
                 ids = tuple(
                     each for each in one.instances if rotated.get(each, ("", ""))[1] == wanted
                 )
-                yield _reversal(one, _EFFECTS[one.part], wanted, ids)
+                yield _reversal(one, _EFFECTS[one.kind], wanted, ids)
 
 
-def _reversal(one: Managed, effect: Effect, wanted: str, ids: tuple[str, ...]) -> Reversal:
+def _reversal(one: Managed, effect: ApplyEffect, wanted: str, ids: tuple[str, ...]) -> Reversal:
     return Reversal(one.address, effect, one.field, one.key_name, wanted, ids, one.force)

@@ -102,9 +102,10 @@ class Step:
         """Return whether all of these can reserve their permits in this step, and count them."""
         ledger, wanted = self.run.ledger, Counter[int](self.reserved)
         for ordinal in ordinals:
-            if not ledger.counts(ordinal):
-                wanted.update(ledger.groups_of(ordinal))
-        if any(count > ledger.left(group) for group, count in wanted.items()):
+            if not ledger.permits[ordinal]:  # one that is down without this run counts already
+                new = ordinal not in ledger.away
+                wanted.update(dict.fromkeys(ledger.groups_of(ordinal), int(new)))
+        if any(ledger.left(group) < count for group, count in wanted.items()):
             return False
         self.reserved = wanted
         return True
@@ -137,6 +138,8 @@ def decide(waiting: Waiting, now: Instant) -> Step:
     if run.alarm is not None:
         return step
     _census(step)
+    if step.events:
+        return step  # what may begin is decided on the new counts, in the next step
     front = end = run.startable_end
     if not run.resting and front < len(run.phases) and waiting.stalled:
         # The restarts of attached instances give their permits back. No attach of the later wave
@@ -335,7 +338,7 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
                 continue  # claims no permit in this step, so that no instance is parked behind it
             if ordinal in watching.logins.unread:
                 continue  # its host key is read first
-            full = run.ledger.full_group(ordinal, kind, step.free.left)
+            full = run.ledger.full_group(ordinal, kind, step.free.left, step.free.overtaken)
             if full is not None:
                 step.parks.append((ordinal, full))
                 continue
@@ -344,7 +347,9 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
                 step.paced.append((ordinal, used_up))
                 continue
             step.starts.take(ordinal)
-            if kind is RestartKind.REBOOT and not run.ledger.counts(ordinal):
+            if run.ledger.counts(ordinal):
+                step.free.begin(ordinal)
+            elif kind is RestartKind.REBOOT:
                 step.free.take(ordinal)
             if outdated:
                 refresh.append(ordinal)

@@ -129,15 +129,23 @@ class Ledger(msgspec.Struct, eq=False):
         """Return whether its permits are taken before its attach: one of its groups has cap 1."""
         return any(self.caps[group] == 1 for group in self.reboot_groups(ordinal))
 
-    def full_group(self, ordinal: int, kind: RestartKind, left: Callable[[int], int]) -> int | None:
+    def full_group(
+        self,
+        ordinal: int,
+        kind: RestartKind,
+        left: Callable[[int], int],
+        overtaken: Callable[[int], bool] | None = None,
+    ) -> int | None:
         """Return the first group without a permit left for this restart; None = it may begin.
 
         `left` returns the permits left in a group. A start takes no permit: a stopped instance
         cannot go down. A permit that the instance takes already counts, unless a member has gone
-        down since, so that too many would be down.
+        down since, so that too many would be down: `overtaken` says so for a group.
         """
         if kind is RestartKind.START:
             return None
+        if self.permits[ordinal] and overtaken is not None:
+            return next((group for group in self.groups_of(ordinal) if overtaken(group)), None)
         if self.counts(ordinal):
             return next((group for group in self.groups_of(ordinal) if self.left(group) < 0), None)
         return next((group for group in self.groups_of(ordinal) if left(group) <= 0), None)

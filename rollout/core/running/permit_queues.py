@@ -137,8 +137,10 @@ class PermitQueues(msgspec.Struct, eq=False, kw_only=True):
         unblocked: list[int] = []
         for group in groups:
             left = free.left(group)
-            if group in self.overtaken and ledger.left(group) >= 0:
-                ready += self.overtaken.pop(group)
+            while group in self.overtaken and not free.overtaken(group):
+                first = _first(self.overtaken, group, 1)
+                free.begin(first[0])
+                ready += first
             ready += _first(self.parked, group, left)
             if left > 0 and group in self.parked:
                 ledger.touched[group] = None  # the next step finds out whether these were restarted
@@ -248,7 +250,9 @@ class FreePermits:
     def __init__(self, queues: PermitQueues) -> None:
         self._ledger = ledger = queues.run.ledger
         self._reserving = queues.reserving_in
+        self._run = queues.run
         self._taken: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         for ordinal in queues.refreshing:
             if not ledger.counts(ordinal):
                 self.take(ordinal)
@@ -257,6 +261,21 @@ class FreePermits:
         """Return the permits left in this group."""
         taken = self._reserving[group] + self._taken.get(group, 0)
         return self._ledger.left(group) - taken
+
+    def overtaken(self, group: int) -> bool:
+        """Return whether a member that reserved its permit must not restart now, because others
+        went down without this run: as many as the cap are down.
+        """
+        ledger = self._ledger
+        if ledger.left(group) >= 0:
+            return False
+        down = self._run.down_in(group) + self._begun.get(group, 0)
+        return ledger.outside[group] + down >= ledger.caps[group]
+
+    def begin(self, ordinal: int) -> None:
+        """Count the restart of a member that reserved its permit."""
+        for group in self._ledger.groups_of(ordinal):
+            self._begun[group] = self._begun.get(group, 0) + 1
 
     def take(self, ordinal: int) -> None:
         """Take a permit in every group of an instance."""

@@ -10,7 +10,7 @@ import msgspec
 
 from rollout.core.running.failure_counts import Troubles
 from rollout.core.running.failure_shares import Shares
-from rollout.core.running.journey import FINAL, Phase
+from rollout.core.running.journey import DOWN, FINAL, Phase
 from rollout.core.running.key_coverage import Comparisons
 from rollout.core.running.layout import Layout
 from rollout.core.running.ledger import Ledger
@@ -233,6 +233,14 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     def phase(self, ordinal: int) -> Phase:
         """Return the phase of one target."""
         return PHASES[self.phases[ordinal]]
+
+    def down_in(self, group: int) -> int:
+        """Return how many members of a group are down because of the run."""
+        return sum(
+            group in self.ledger.groups_of(one)
+            for one in self.restarting
+            if self.ledger.permits[one] and self.phase(one) in DOWN
+        )
 
     def finished(self, ordinal: int) -> bool:
         """Return whether the instance is finished or held, so that it is not changed."""

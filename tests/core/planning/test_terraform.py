@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.core.planning.terraform import reversals
-from rollout.model.terraform import Effect, Managed, Part, Reversal
+from rollout.model.terraform import ApplyEffect, Managed, ResourceKind, Reversal
 
 ROTATED = {"i-1": ("old", "new"), "i-2": ("old", "new"), "i-3": ("older", "newer")}
 
@@ -15,23 +15,23 @@ def found(*managed: Managed) -> list[Reversal]:
 
 def test_an_instance_that_names_another_key_pair_is_replaced() -> None:
     """Also one with a key pair that is not its former one; other instances do not count."""
-    before = Managed("a.former", Part.INSTANCE, "key_name", "old", ("i-1",))
-    other = Managed("a.other", Part.INSTANCE, "key_name", "console", ("i-2",))
-    after = Managed("a.new", Part.INSTANCE, "key_name", "newer", ("i-3",))
-    foreign = Managed("a.foreign", Part.INSTANCE, "key_name", "old", ("i-9",))
+    before = Managed("a.former", ResourceKind.INSTANCE, "key_name", "old", ("i-1",))
+    other = Managed("a.other", ResourceKind.INSTANCE, "key_name", "console", ("i-2",))
+    after = Managed("a.new", ResourceKind.INSTANCE, "key_name", "newer", ("i-3",))
+    foreign = Managed("a.foreign", ResourceKind.INSTANCE, "key_name", "old", ("i-9",))
 
     assert [
         (one.address, one.effect, one.change) for one in found(before, other, after, foreign)
     ] == [
-        ("a.former", Effect.REPLACES, 'key_name = "new"'),
-        ("a.other", Effect.REPLACES, 'key_name = "new"'),
+        ("a.former", ApplyEffect.REPLACES, 'key_name = "new"'),
+        ("a.other", ApplyEffect.REPLACES, 'key_name = "new"'),
     ]
 
 
 def test_an_attachment_is_listed_with_its_instances_of_the_rotation() -> None:
     """One whose instances get different key pairs is listed for each of them."""
     ids = ("i-0", "i-1", "i-2", "i-3")
-    one = Managed("b", Part.ATTACHMENT, "key_pair_name", "old", ids, force=True)
+    one = Managed("b", ResourceKind.ATTACHMENT, "key_pair_name", "old", ids, force=True)
 
     assert [(each.wanted, each.instances, each.force) for each in found(one)] == [
         ("new", ("i-1", "i-2"), True),
@@ -41,9 +41,9 @@ def test_an_attachment_is_listed_with_its_instances_of_the_rotation() -> None:
 
 def test_a_template_with_a_former_key_pair_creates_instances_with_it() -> None:
     """A template with any other key pair has nothing to do with the rotation."""
-    former = Managed("c", Part.TEMPLATE, "key_name", "older")
-    other = Managed("d", Part.TEMPLATE, "key_name", "console")
+    former = Managed("c", ResourceKind.TEMPLATE, "key_name", "older")
+    other = Managed("d", ResourceKind.TEMPLATE, "key_name", "console")
 
     assert [(one.address, one.effect, one.wanted) for one in found(former, other)] == [
-        ("c", Effect.CREATES, "newer")
+        ("c", ApplyEffect.CREATES, "newer")
     ]
