@@ -18,7 +18,7 @@ from rollout.model.terraform import Managed, ResourceKind
 
 BYTES_MAX = 1024**3
 _EMPTY = msgspec.Raw(b"{}")
-_PARTS = {
+_KINDS = {
     "alicloud_instance": ResourceKind.INSTANCE,
     "alicloud_ecs_key_pair_attachment": ResourceKind.ATTACHMENT,
     "alicloud_key_pair_attachment": ResourceKind.ATTACHMENT,
@@ -139,15 +139,15 @@ def _of_state(state: _State) -> Iterator[Managed]:
             yield from _managed(address, resource.type, one.attributes)
 
 
-def _managed(address: str, kind: str, attributes: msgspec.Raw) -> Iterator[Managed]:
+def _managed(address: str, type_name: str, attributes: msgspec.Raw) -> Iterator[Managed]:
     """Yield the resource if it names a key pair."""
-    part = _PARTS.get(kind)
-    if part is None:
+    kind = _KINDS.get(type_name)
+    if kind is None:
         return
     values = msgspec.json.decode(attributes, type=_Attributes)
     field = "key_pair_name" if values.key_pair_name else "key_name"
     name = values.key_pair_name or values.key_name
     if not name:
         return
-    ids = (values.id,) if part is ResourceKind.INSTANCE else tuple(values.instance_ids or ())
-    yield Managed(address, part, field, name, ids, bool(values.force))
+    ids = (values.id,) if kind is ResourceKind.INSTANCE else tuple(values.instance_ids or ())
+    yield Managed(address, kind, field, name, ids, bool(values.force))

@@ -33,7 +33,9 @@ FOUND = [
         ("i-3",),
         force=True,
     ),
-    Managed("module.m.alicloud_ess_scaling_configuration.n3", ResourceKind.TEMPLATE, "key_name", "old"),
+    Managed(
+        "module.m.alicloud_ess_scaling_configuration.n3", ResourceKind.TEMPLATE, "key_name", "old"
+    ),
 ]
 
 

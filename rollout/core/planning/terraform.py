@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from rollout.model.terraform import ApplyEffect, Managed, ResourceKind, Reversal
 
-_EFFECTS = {ResourceKind.INSTANCE: ApplyEffect.REPLACES, ResourceKind.ATTACHMENT: ApplyEffect.ATTACHES}
+_EFFECTS = {
+    ResourceKind.INSTANCE: ApplyEffect.REPLACES,
+    ResourceKind.ATTACHMENT: ApplyEffect.ATTACHES,
+}
 
 
 def reversals(
