@@ -334,8 +334,12 @@ class RunFinishes:
         if run.open_calls:
             yield f"{len(run.open_calls)} calls are open at the end"
         reason = run.halted.reason if run.halted else "nothing"
-        keys = any(drift.change is ExternalChange.KEY for drift in record.scenario.drifts)
+        changes = {drift.change for drift in record.scenario.drifts}
+        keys = ExternalChange.KEY in changes
+        # An instance that just got the key from others may refuse the attach as an invalid call.
+        again = record.scenario.switches.attach_again_refused
         good = {
+            "input": again and ExternalChange.ROTATED in changes,
             "in_doubt": any(run.phase_counts[phase] for phase in DOWN),
             "foreign_key": keys,
             "key_pair": record.keys_replaced,

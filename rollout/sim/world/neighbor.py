@@ -95,7 +95,8 @@ class Neighbor:
     def die(self) -> None:
         """Lose everything with the machine."""
         if self._held is not None and self._held.hold is not None:
-            self._held.hold.ended = self._time.now
+            known = self._held.hold.ended  # earlier, if it was stopped for longer than its lease
+            self._held.hold.ended = self._time.now if known is None else min(known, self._time.now)
         self._forget()
 
     def _poll(self, held: _Held) -> None:
