@@ -46,6 +46,7 @@ soak: $(READY) ## simulate, fuzz and kill schedulers for long (SOAK_SEEDS=100000
 	@$(BIN)/python -m rollout.sim --crash-pairs --jobs 2
 	@$(BIN)/python -m tests.e2e.scheduled --ticks 30 --kills 20
 	@$(BIN)/python -m tests.e2e.scheduled --ticks 30 --kills 20 --processes 2
+	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile=soak tests/core
 	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -q $(wildcard tests/*/test_fuzz*.py)
 
 bench: $(READY) ## measure what the README claims

@@ -9,6 +9,7 @@ settings.register_profile("rollout", deadline=None)
 settings.register_profile(  # a verdict on a mutant must not depend on chance
     "mutants", deadline=None, max_examples=25, derandomize=True, database=None
 )
+settings.register_profile("soak", deadline=None, max_examples=10_000)
 settings.load_profile("rollout")
 
 os.environ["XDG_CONFIG_HOME"] = os.devnull  # no test reads the settings of the person who runs it
