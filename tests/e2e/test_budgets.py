@@ -56,7 +56,7 @@ def test_no_second_member_goes_down_while_one_of_a_quorum_is_in_doubt(tmp_path: 
         out, err = apply.communicate(timeout=90)
         assert apply.returncode == 5, out + err
         run = run_id(out)
-        doubt = re.search(r"(i-\w+) .*in doubt", out)
+        doubt = re.search(r"(i-\w+) .*in_doubt", out)
         assert doubt and doubt[1] in members, out
         assert not members & made.restarts().keys()
         assert len(made.restarts()) == 6, "the other instances were started"
