@@ -12,7 +12,7 @@ from rollout import logs
 from rollout.app.notices import Progress
 from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
-from rollout.cli.views import progress, render, report
+from rollout.cli.views import progress, render, report, run_words
 from rollout.cli.views.eta import Eta
 from rollout.cli.views.progress import LogLine
 from rollout.core.running.journey import Phase
@@ -165,7 +165,9 @@ def _table(run: Run, number: int, eta: str) -> Any:
     down = [tr("{down} down of {most} permits", down=ledger.down, most=ledger.down_max)]
     doubt = [f"{number} {tr('in doubt')}" for number in [counts[Phase.IN_DOUBT]] if number]
     bad = (Phase.FAILED, Phase.STRANDED)
-    ended = [f"{counts[phase]} {report.class_name(phase.label)}" for phase in bad if counts[phase]]
+    ended = [
+        f"{counts[phase]} {run_words.class_name(phase.label)}" for phase in bad if counts[phase]
+    ]
     rows = (
         (tr("attach"), attached, [tr("{number} exposed", number=ledger.exposed)]),
         (tr("restart"), booted, [*down, *doubt]),

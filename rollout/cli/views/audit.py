@@ -8,7 +8,7 @@ import msgspec
 
 from rollout.app.audit import AuditEntry, LastLine, Verdict
 from rollout.cli.language import tr, translated
-from rollout.cli.views import render, report
+from rollout.cli.views import render, run_words
 from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -125,7 +125,9 @@ def _population(verdict: Verdict, errors: Phrase) -> list[tuple[Phrase, Wording]
         if verdict.approved:
             valid = say("{text}: {names}", text=valid, names=", ".join(verdict.approved))
         rows.append((say("approvals"), valid))
-    found: Wording = f"{verdict.found:,} = {report.classes(verdict.classes, verdict.failed_down)}"
+    found: Wording = (
+        f"{verdict.found:,} = {run_words.classes(verdict.classes, verdict.failed_down)}"
+    )
     if not verdict.closed:
         found = say(
             "{sum}, if it ended here ({unfinished:,} unfinished)",

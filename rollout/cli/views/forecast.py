@@ -18,7 +18,7 @@ from rollout.app.rehearse import (
     Spread,
 )
 from rollout.cli.language import tr
-from rollout.cli.views import render, report
+from rollout.cli.views import render, run_words
 from rollout.errors import Exit
 from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.plan import Plan
@@ -272,7 +272,7 @@ def outcome_columns() -> tuple[str, ...]:
 def outcomes(found: Forecast) -> list[tuple[str, ...]]:
     """Return a row for each class of instances: its name and its size in the seeds."""
     return [
-        (report.class_name(name), *(f"{size:,}" for size in (one.p50, one.p90, one.most)))
+        (run_words.class_name(name), *(f"{size:,}" for size in (one.p50, one.p90, one.most)))
         for name, one in found.outcomes.items()
         if one.most
     ]

@@ -9,7 +9,7 @@ import msgspec
 
 from rollout.app.audit import AuditEntry
 from rollout.cli.language import tr
-from rollout.cli.views import audit, render, report
+from rollout.cli.views import audit, render, run_words
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
 from rollout.model.view import InstanceView
@@ -18,7 +18,7 @@ from rollout.model.view import InstanceView
 def life(view: InstanceView, entries: Iterable[AuditEntry], width: int) -> str:
     """Return one instance of a run as text: its state, why it waits, and its events."""
     events = list(entries)
-    state = report.phase(view.phase, down=view.down)
+    state = run_words.phase(view.phase, down=view.down)
     if events:
         state = tr("{state} since {time}", state=state, time=format_instant(events[-1].at))
     place, image = f"{view.region} {view.zone}", tr("image {image}", image=view.image)

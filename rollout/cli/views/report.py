@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from rollout.app.runs import ListedRun, RunFacts
 from rollout.cli.language import is_english, tr, translated
-from rollout.cli.views import receivers, render
+from rollout.cli.views import receivers, render, run_words
 from rollout.errors import CODES
 from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.printable import escaped
@@ -17,53 +17,6 @@ from rollout.model.text import some
 from rollout.model.time import Duration, Instant, format_instant
 from rollout.model.view import LaneView, Left, RunView
 
-CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "open", "excluded")
-"""Each instance of the inventory has exactly one of these classes. A closed run has none open."""
-
-NEXT_STEP = {
-    "failed": say("fix the cause, then plan again"),
-    "stranded": say(
-        "key attached, not in force: restart the instance, or plan again (restart only)"
-    ),
-    "in_doubt": say(
-        "the restart is not confirmed: resume observes it again; if you know the outcome, "
-        "state it with rollout resolve"
-    ),
-    "skipped": say("not changed: fix the cause, then plan again"),
-    "unverified": say("restarted but not proved: check that the new key works"),
-}
-NEXT_STEP_FOR = {
-    "foreign_key": say(
-        "another operator attached a third key pair: find out who; resume observes it again"
-    ),
-    "gone": say("released during the run: nothing to do"),
-    "stopped_since_plan": say(
-        "stopped by another operator after planning: start it, or plan again"
-    ),
-    "stopped_after_attach": say(
-        "stopped by another operator after the attach: the key takes effect at the next start"
-    ),
-    "login_unproven": say(
-        "restarted, but no login reached it: check address, port and jump host, then log in"
-    ),
-    "key_refused": say("it runs and refuses the new key: log in by the console, then plan again"),
-    "former_key_accepted": say(
-        "the former key still opens it: remove that key from authorized_keys"
-    ),
-    "host_key_changed": say(
-        "its host key changed with the restart: find out why before you log in to it"
-    ),
-    "hook_failed": say("it runs, and a check of `verify` failed: read the audit log"),
-    "key_pair_changed": say(
-        "attached while the key pair had another public key: attach a key pair with a new name"
-    ),
-}
-"""Next steps by reason; they take precedence over the next steps by phase."""
-NEXT_STEP_CLOSED = {
-    "foreign_key": say("another operator attached a third key pair: find out who, then plan again"),
-    "in_doubt": say("the restart is not confirmed: check the instance, then plan again"),
-}
-"""Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
 LEFT_SHOWN = 20
 ELSEWHERE_SHOWN = 3
 AWAY_SHOWN = 3
@@ -84,46 +37,6 @@ _COLUMNS = {
 _ALWAYS = ("done", "failed")
 
 
-NAMES = {
-    "done": say("done"),
-    "unverified": say("unverified"),
-    "restarting": say("restarting"),
-    "verifying": say("verifying"),
-    "in doubt": say("in doubt"),
-    "in_doubt": say("in doubt"),
-    "failed": say("failed"),
-    "stranded": say("stranded"),
-    "skipped": say("skipped"),
-    "waiting": say("waiting"),
-    "open": say("open"),
-    "excluded": say("excluded"),
-}
-"""Classes and phases of instances, by their names in documents."""
-STATES = {
-    "running": say("running"),
-    "interrupted": say("interrupted"),
-    "paused": say("paused"),
-    "halted": say("halted"),
-    "drained": say("drained"),
-    "closed": say("closed"),
-    "unreadable": say("unreadable"),
-    "open": say("open"),
-    "waiting": say("waiting"),
-    "aborted": say("aborted"),
-    "not started": say("not started"),
-}
-"""States of runs and waves, by their names in documents."""
-_PERMIT = "for a permit of "
-_WAITS = {
-    "for an earlier wave or cell": say("for an earlier wave or cell"),
-    "for a restart call": say("for a restart call"),
-    "for an attach": say("for an attach"),
-    "for a login that proves the key": say("for a login that proves the key"),
-    "for a comparison of the key pair": say("for a comparison of the key pair"),
-    "for evidence (keep their permits)": say("for evidence (keep their permits)"),
-    "for an operator (held)": say("for an operator (held)"),
-}
-"""What instances wait for, as the read model of a run words it."""
 _HISTORY = {
     "run": say("run"),
     "started": say("started"),
@@ -162,7 +75,7 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
     if view.window:
         lines += render.wrap(view.window, width, first="  ", rest="    ")
     if view.state != "closed":
-        waiting = [f"{number:,} {wait(why)}" for why, number in view.waiting.items()]
+        waiting = [f"{number:,} {run_words.wait(why)}" for why, number in view.waiting.items()]
         if waiting:
             text = tr("waiting: {reasons}", reasons="; ".join(waiting))
             lines += render.wrap(text, width, first="  ", rest="    ")
@@ -216,47 +129,16 @@ def data(view: RunView, facts: RunFacts) -> dict[str, Any]:
     return {**msgspec.to_builtins(known), **msgspec.to_builtins(view), **state}
 
 
-def classes(counts: Mapping[str, int], down: int) -> str:
-    """Return all classes as `437 done + 0 unverified + …`, with line breaks only between them.
-    `down` of the failed instances are down, the others serve.
-    """
-    failed = counts.get("failed", 0)
-    split = tr(" ({serve:,} serve, {down:,} down)", serve=failed - down, down=down)
-    parts = [
-        f"{counts[name]:,} {class_name(name)}{split if failed and name == 'failed' else ''}"
-        for name in CLASSES
-        if name in counts
-    ]
-    return " + ".join(part.replace(" ", "\u00a0") for part in parts)
-
-
-def class_name(name: str) -> str:
-    """Return the name of a class or phase for people."""
-    return translated(NAMES[name]) if name in NAMES else name.replace("_", " ")
-
-
 def state_of(view: RunView, holder: str) -> str:
     """Return the displayed state: a running run that no process drives is `interrupted`."""
     return "interrupted" if view.state == "running" and not holder else view.state
-
-
-def wait(why: str) -> str:
-    """Return what instances wait for, for people. Gates and rates are quoted."""
-    if why.startswith(_PERMIT):
-        return tr("for a permit of {groups}", groups=why.removeprefix(_PERMIT))
-    return translated(_WAITS[why]) if why in _WAITS else why
-
-
-def state_name(state: str) -> str:
-    """Return the state of a run or a wave for people."""
-    return translated(STATES[state]) if state in STATES else state
 
 
 def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
     took: Duration = facts.at - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
     state = state_of(view, facts.holder)
-    parts = [f"{view.run}  {state_name(state).upper()}"]
+    parts = [f"{view.run}  {run_words.state_name(state).upper()}"]
     if open_wave is not None:
         name = view.waves[open_wave].name
         parts.append(
@@ -305,11 +187,11 @@ def _waves(view: RunView) -> list[str]:
         for wave in view.waves
     ]
     names = [name for name in _COLUMNS if name in _ALWAYS or any(one[name] for one in counts)]
-    heads = (translated(NAMES[name]) for name in names)
+    heads = (translated(run_words.NAMES[name]) for name in names)
     rows = [(tr("wave"), tr("targets"), *heads, "")]
     for wave, numbers in zip(view.waves, counts, strict=True):
         cells = [f"{numbers[name]:,}" for name in names]
-        rows.append((wave.name, f"{wave.targets:,}", *cells, state_name(wave.state)))
+        rows.append((wave.name, f"{wave.targets:,}", *cells, run_words.state_name(wave.state)))
     return render.table(rows, "<" + ">" * (len(names) + 1) + "<")
 
 
@@ -361,7 +243,11 @@ def lane(one: LaneView, at: Instant) -> Phrase:
 def _sum(view: RunView, width: int) -> list[str]:
     """Return the sum `found = done + … + excluded` as lines."""
     found = sum(view.classes.values())
-    text = tr("{found:,} found = {sum}", found=found, sum=classes(view.classes, view.failed_down))
+    text = tr(
+        "{found:,} found = {sum}",
+        found=found,
+        sum=run_words.classes(view.classes, view.failed_down),
+    )
     return render.wrap(text, width, first="  ", rest="    ")
 
 
@@ -393,31 +279,22 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
         return []
     lines = ["", title]
     shown = rows[:LEFT_SHOWN]
-    cells = [(one.instance, one.region, phase(one.phase, down=one.down), one.why) for one in shown]
+    cells = [
+        (one.instance, one.region, run_words.phase(one.phase, down=one.down), one.why)
+        for one in shown
+    ]
     lines += render.table(cells, "<<<<")
     if len(rows) > len(shown):
         more = len(rows) - len(shown)
         command = f"rollout status {view.run} -o {form}"
         lines.append(tr("  … {more:,} more: {command}", more=more, command=command))
-    for key in dict.fromkeys(_next_step(one) for one in rows):
-        closed = NEXT_STEP_CLOSED.get(key) if view.state == "closed" else None
-        step = closed or NEXT_STEP_FOR.get(key) or NEXT_STEP.get(key)
+    for key in dict.fromkeys(run_words.next_step(one) for one in rows):
+        closed = run_words.NEXT_STEP_CLOSED.get(key) if view.state == "closed" else None
+        step = closed or run_words.NEXT_STEP_FOR.get(key) or run_words.NEXT_STEP.get(key)
         if step:
             text = tr("{reason}: {step}", reason=key, step=step)
             lines += render.wrap(text, width, first="  → ", rest="    ")
     return lines
-
-
-def phase(label: str, *, down: bool) -> str:
-    """Return a phase. A failed instance either serves, or is down and keeps its permit."""
-    if label != "failed":
-        return label if is_english() else class_name(label)
-    return tr("failed, down") if down else tr("failed, serves")
-
-
-def _next_step(left: Left) -> str:
-    """Return the key of an instance's next step: its reason if it has a step, else its phase."""
-    return left.why if left.why in NEXT_STEP_FOR else left.phase
 
 
 def left_ids(left: tuple[Left, ...]) -> str:
@@ -453,7 +330,7 @@ def history(rows: list[dict[str, Any]], columns: int | None) -> str:
         cells = ["-" if number is None else f"{number:,}" for number in numbers]
         plan = row.get("plan", "-") + (" EMULATOR" if row.get("emulator") else "")
         started = row["started_at"][: len("2026-11-24T15:21")] + "Z"
-        state = state_name(row["state"])
+        state = run_words.state_name(row["state"])
         table.append((row["run"], started, state, done, *cells, plan))
     lines = render.table(table, "<<<>>>><", indent=0)
     return "\n".join(render.fit(line, columns) for line in lines)

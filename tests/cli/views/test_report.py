@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rollout.app.runs import RunFacts
-from rollout.cli.views import audit, report
+from rollout.cli.views import audit, report, run_words
 from rollout.journal.verify import GroupPeak, Verdict
 from rollout.model.event import TornTail
 from rollout.model.view import GroupView, LaneView, Left, RunView, WaveView
@@ -292,5 +292,5 @@ def test_a_verdict_without_a_plan_says_so() -> None:
 
 def test_a_phase_is_the_label_of_the_journal() -> None:
     """Tables of instances name phases as the journal and the JSON document do."""
-    assert report.phase("in_doubt", down=True) == "in_doubt"
-    assert report.phase("failed", down=True) == "failed, down"
+    assert run_words.phase("in_doubt", down=True) == "in_doubt"
+    assert run_words.phase("failed", down=True) == "failed, down"
