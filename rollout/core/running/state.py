@@ -235,12 +235,14 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
         return PHASES[self.phases[ordinal]]
 
     def down_in(self, group: int) -> int:
-        """Return how many members of a group are down because of the run."""
-        return sum(
-            group in self.ledger.groups_of(one)
+        """Return how many members of a group are down because of the run, or may be."""
+        ledger = self.ledger
+        restarting = sum(
+            group in ledger.groups_of(one)
             for one in self.restarting
-            if self.ledger.permits[one] and self.phase(one) in DOWN
+            if ledger.permits[one] and not ledger.suspended[one] and self.phase(one) in DOWN
         )
+        return ledger.kept[group] + restarting
 
     def finished(self, ordinal: int) -> bool:
         """Return whether the instance is finished or held, so that it is not changed."""
