@@ -12,6 +12,7 @@ from rollout.emulator.fault_plan import FaultPlan
 from rollout.model import event as ev
 from rollout.model.command import RestartCall
 from rollout.model.plan import RestartKind
+from rollout.model.spec import FLEET
 from rollout.model.time import SECOND, Instant
 from rollout.sim.check.claims import BudgetHeld
 from rollout.sim.check.history import History, Intent
@@ -52,11 +53,11 @@ class MembersCounted:
             command = intent.issued.command
             if basis is None or getattr(command, "kind", None) is not RestartKind.REBOOT:
                 continue
-            at = intent.journaled.at
+            at, wave = intent.journaled.at, layout.wave_of(intent.ordinals[0])
             away = [
                 (ordinal, groups)
                 for ordinal, groups, begun, until in outages
-                if begun < basis - lag and at < until
+                if begun < basis - lag and at < until and _is_observed(history, ordinal, wave)
             ]
             for ordinal in intent.ordinals:
                 for group in layout.targets[ordinal].groups:
@@ -71,6 +72,18 @@ class MembersCounted:
                         name = layout.targets[ordinal].instance
                         yield f"{name} with {others} and {members} others down of {cap}"
                         return
+
+
+def _is_observed(history: History, ordinal: int, wave: int) -> bool:
+    """Return whether a census of a wave observes a member: an exclusion, or a target that is in a
+    part of the fleet with targets of this wave or an earlier one.
+    """
+    layout, groups = history.layout, history.record.plan.groups
+    if ordinal >= len(layout.targets):
+        return True
+    end = layout.cells[layout.waves[wave].cells[1] - 1].end
+    parts = {one for one in layout.targets[ordinal].groups if groups[one].key != FLEET}
+    return any(parts.intersection(target.groups) for target in layout.targets[:end])
 
 
 def _outages(history: History) -> Iterator[tuple[int, tuple[int, ...], Instant, Instant]]:
