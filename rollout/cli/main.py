@@ -256,7 +256,9 @@ def _innermost(raised: BaseException) -> BaseException:
     while isinstance(raised, BaseExceptionGroup):
         ours = raised.subgroup((RolloutError, KeyboardInterrupt, SystemExit))
         raised = (ours or raised).exceptions[0]
-    return raised
+    cause = raised.__cause__  # Python wraps a signal that arrives while an import makes a class
+    wrapped = isinstance(raised, RuntimeError) and isinstance(cause, KeyboardInterrupt)
+    return cause if wrapped and cause is not None else raised
 
 
 def run() -> None:

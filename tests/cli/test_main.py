@@ -385,3 +385,22 @@ def test_a_working_directory_that_is_gone_is_an_error_of_its_own(
 
     assert ended == code
     assert ("R0117" in capsys.readouterr().err) == bool(code)
+
+
+def test_an_interrupt_while_a_class_is_made_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python 3.11 wraps it in a RuntimeError; it is no defect of the program."""
+
+    class Interrupting:
+        def __set_name__(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    def interrupted(*_: object) -> None:
+        type("Made", (), {"field": Interrupting()})
+
+    monkeypatch.setattr(main, "_before_parsing", lambda *_: Common())
+    monkeypatch.setattr(main, "_parse", interrupted)
+
+    assert main.main(["history"]) == Exit.INTERRUPTED
+    assert "bug" not in capsys.readouterr().err
