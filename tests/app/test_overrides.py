@@ -19,7 +19,7 @@ from rollout.model.spec import Amount
 from tests.app import factory
 from tests.app import service as stage
 from tests.app.test_preflight import RUNS, applied, code_of
-from tests.cli.test_confirmation import NOBODY
+from tests.cli.test_confirmation import UNATTENDED
 
 LOOSER = PlanOverride("budgets[0].maxDown", "60%", "50%", looser=True, reason="CHG-1")
 
@@ -69,11 +69,13 @@ def test_a_plan_file_with_a_looser_value_needs_the_name() -> None:
     safer = msgspec.structs.replace(LOOSER, looser=False)
 
     with pytest.raises(RolloutError) as caught:
-        confirmation.confirm_file(NOBODY, plan, (), None)
+        confirmation.confirm_file(UNATTENDED, plan, (), None)
     assert code_of(caught) == ("R0701", Exit.CONFIRM)
     assert f"--confirm {plan.name}" in (caught.value.problems[0].help or "")
     with pytest.raises(RolloutError) as caught:
-        confirmation.confirm_file(NOBODY, plan, (), "other")
+        confirmation.confirm_file(UNATTENDED, plan, (), "other")
     assert code_of(caught) == ("R0702", Exit.CONFIRM)
-    confirmation.confirm_file(NOBODY, plan, (), plan.name)
-    confirmation.confirm_file(NOBODY, msgspec.structs.replace(plan, overrides=(safer,)), (), None)
+    confirmation.confirm_file(UNATTENDED, plan, (), plan.name)
+    confirmation.confirm_file(
+        UNATTENDED, msgspec.structs.replace(plan, overrides=(safer,)), (), None
+    )

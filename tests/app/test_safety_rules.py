@@ -25,7 +25,7 @@ from rollout.model.spec import Calls
 from tests.app import factory
 from tests.app import service as stage
 from tests.app.test_preflight import RUNS, code_of
-from tests.cli.test_confirmation import NOBODY
+from tests.cli.test_confirmation import UNATTENDED
 
 KEY_FILE = "new.pub"
 BATCH = msgspec.structs.replace(factory.plan().restart, calls=Calls.BATCH)
@@ -137,9 +137,9 @@ def test_confirm_needs_the_specs_name_for_a_plan_file(
 
     rules = safety_rules.check_plan(plan)
     with pytest.raises(ConfirmationError) as caught:
-        confirmation.confirm_file(NOBODY, plan, rules, "other")
+        confirmation.confirm_file(UNATTENDED, plan, rules, "other")
     assert caught.value.problems[0].code == "R0702"
-    confirmation.confirm_file(NOBODY, plan, rules, "fleet")
+    confirmation.confirm_file(UNATTENDED, plan, rules, "fleet")
 
 
 def test_a_program_states_that_the_plan_was_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ async def test_imports_outside_a_run_obey_the_policy(
     def ask(regions: keys.Regions, rules: Any) -> None:
         asked.append(regions)
         if len(asked) == 1:
-            confirmation.confirm_import(NOBODY, "ops-2026", regions, rules, None)
+            confirmation.confirm_import(UNATTENDED, "ops-2026", regions, rules, None)
 
     async def ensure() -> object:
         return await keys.ensure("ops-2026", Path(KEY_FILE), session, ask, ["cn-hangzhou"])

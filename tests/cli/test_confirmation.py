@@ -33,7 +33,7 @@ def person(answer: str) -> Person:
     )
 
 
-NOBODY = Terminal(out_color=False, err_color=False, width=80, live=False, interactive=False)
+UNATTENDED = Terminal(out_color=False, err_color=False, width=80, live=False, interactive=False)
 
 
 def plan(*, keyed: int = 0) -> Plan:
@@ -92,10 +92,10 @@ def test_without_a_terminal_options_answer_or_nothing_starts(
 ) -> None:
     """--confirm covers the plan, --restart-again a number of restarts of targets with the key."""
     if code is None:
-        confirmation.confirm_plan(NOBODY, plan(keyed=keyed), given, again)
+        confirmation.confirm_plan(UNATTENDED, plan(keyed=keyed), given, again)
         return
     with pytest.raises(ConfirmationError) as caught:
-        confirmation.confirm_plan(NOBODY, plan(keyed=keyed), given, again)
+        confirmation.confirm_plan(UNATTENDED, plan(keyed=keyed), given, again)
     (problem,) = caught.value.problems
     assert problem.code == code
     if keyed > again:

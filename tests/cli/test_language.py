@@ -93,7 +93,7 @@ def test_the_profile_in_use_decides(home: Path, monkeypatch: pytest.MonkeyPatch)
     "encodings", [["utf-8", "iso-8859-1"], ["ascii", "ascii"], ["no such encoding"]]
 )
 def test_a_terminal_without_chinese_characters_gets_english(encodings: list[str]) -> None:
-    """Question marks help nobody; English needs no character that an encoding lacks."""
+    """Question marks help no reader; English needs no character that an encoding lacks."""
     assert not language.can_print("zh", encodings)
     assert language.can_print("zh", ["utf-8", "gb18030", None])
     assert language.can_print("en", ["ascii", "utf-8"])

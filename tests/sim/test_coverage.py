@@ -30,7 +30,7 @@ def test_a_refusal_is_counted_where_it_was_and_a_doubt_though_it_ended(
 
 
 def test_a_calm_run_meets_nothing_rare() -> None:
-    """Only that it came to its end, over its waves, and that StartTime was found to move. Its fleet
+    """Only that it closed, over its waves, and that StartTime was found to move. Its fleet
     has a locked instance that is Starting: a member that is down.
     """
     met = coverage.met(World(calm()).run())

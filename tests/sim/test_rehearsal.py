@@ -107,12 +107,12 @@ def test_the_cloud_of_a_plan_is_as_the_plan_saw_it() -> None:
     cloud = Cloud(fleet)
     targets = {target.instance: target for target in plan.targets()}
 
-    sights = list(cloud.observe(plan.made_at))
+    rows = list(cloud.observe(plan.made_at))
 
     members = {out.instance for out in plan.exclusions if out.groups}
-    assert {one.instance for one in sights} == targets.keys() | members
-    assert {one.status for one in sights if one.instance in members} == {"Running"}
-    for one in (sight for sight in sights if sight.instance not in members):
+    assert {one.instance for one in rows} == targets.keys() | members
+    assert {one.status for one in rows if one.instance in members} == {"Running"}
+    for one in (row for row in rows if row.instance not in members):
         target = targets[one.instance]
         seen = (one.zone, one.status, one.key_pair or "")
         assert seen == (target.zone, target.status.value, target.former_key)

@@ -95,7 +95,7 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
         if reboot:
             take_over(run, ordinal)
             run.ledger.reserve(ordinal, Phase.ATTACHED)
-            over = any(_is_full(run, group) for group in run.ledger.groups_of(ordinal))
+            over = any(run.overtaken(group) for group in run.ledger.groups_of(ordinal))
             invariant(not over, "I-96: own restarts and members that are down fit every cap")
         run.rates.begin(ordinal, event.at)
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
@@ -107,14 +107,6 @@ def take_over(run: Run, ordinal: int) -> None:
     """The target gets permits of its own, or was released: the census counts it no more."""
     if run.away.pop(ordinal, None) is not None:
         run.ledger.regain(ordinal)
-
-
-def _is_full(run: Run, group: int) -> bool:
-    """Return whether as many members as the cap are down, with and without this run."""
-    ledger = run.ledger
-    if ledger.left(group) >= 0:
-        return False
-    return ledger.outside[group] + run.down_in(group) >= ledger.caps[group]
 
 
 def _check_ids(run: Run, command: Attach | RestartCall, ids_max: int) -> None:

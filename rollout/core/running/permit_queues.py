@@ -263,14 +263,8 @@ class FreePermits:
         return self._ledger.left(group) - taken
 
     def overtaken(self, group: int) -> bool:
-        """Return whether a member that reserved its permit must not restart now, because others
-        went down without this run: as many as the cap are down.
-        """
-        ledger = self._ledger
-        if ledger.left(group) >= 0:
-            return False
-        down = self._run.down_in(group) + self._begun.get(group, 0)
-        return ledger.outside[group] + down >= ledger.caps[group]
+        """Return whether no further member that reserved its permit may restart now."""
+        return self._run.overtaken(group, self._begun.get(group, 0))
 
     def begin(self, ordinal: int) -> None:
         """Count the restart of a member that reserved its permit."""

@@ -234,15 +234,21 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
         """Return the phase of one target."""
         return PHASES[self.phases[ordinal]]
 
-    def down_in(self, group: int) -> int:
-        """Return how many members of a group are down because of the run, or may be."""
+    def overtaken(self, group: int, begun: int = 0) -> bool:
+        """Return whether no member of a group that reserved its permit may restart, because others
+        went down without this run: as many as the cap are down, or may be. `begun` counts restarts
+        that the state does not have yet.
+        """
         ledger = self.ledger
+        if ledger.left(group) >= 0:
+            return False
         restarting = sum(
             group in ledger.groups_of(one)
             for one in self.restarting
             if ledger.permits[one] and not ledger.suspended[one] and self.phase(one) in DOWN
         )
-        return ledger.kept[group] + restarting
+        down = ledger.outside[group] + ledger.kept[group] + restarting + begun
+        return down >= ledger.caps[group]
 
     def finished(self, ordinal: int) -> bool:
         """Return whether the instance is finished or held, so that it is not changed."""
