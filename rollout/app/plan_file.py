@@ -57,6 +57,14 @@ def save_plan(saved: SavedPlan, path: Path) -> None:
     out_file.write(path, saved.raw, say("plan"))
 
 
+def is_named(target: str) -> bool:
+    """Return whether a target that is a plan file or a run names a plan file, also a missing one:
+    the id of a run has neither a dot nor a slash.
+    """
+    path = Path(target)
+    return path.is_file() or bool(path.suffix) or len(path.parts) > 1
+
+
 def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     """Return the plan in a file after checking its digest against `digest` or its `.sha256` file.
 

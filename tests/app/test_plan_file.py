@@ -302,3 +302,12 @@ def test_caps_that_do_not_follow_from_the_budget_are_found(field: str, value: in
     group = msgspec.structs.replace(good.groups[0], **{field: value})
 
     assert list(plan_check.contradictions(changed(groups=(group,))))
+
+
+@pytest.mark.parametrize(
+    "target, named",
+    [("missing.plan.json", True), ("plans/missing", True), ("r-4t5q7jtwif", False), ("r-4", False)],
+)
+def test_a_missing_plan_file_is_not_taken_for_a_run(target: str, named: bool) -> None:  # noqa: FBT001
+    """So that the error of a misspelled path is about that file."""
+    assert plan_file.is_named(target) is named

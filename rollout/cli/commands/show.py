@@ -41,13 +41,15 @@ def show(
     exclusions
         Show only the excluded instances, with their reasons.
     """
+    from rollout.app import plan_file
+
     given = [instance is not None, wave is not None, exclusions]
     if sum(given) > 1:
         text = say("--instance, --wave and --exclusions cannot be combined")
         raise UsageError.of("R0001", text, help=say("give one of them"))
     terminal = Terminal.of(common)
     narrowed = Part(instance, wave, exclusions)
-    if Path(target).is_file():
+    if plan_file.is_named(target):
         result = _of_plan(terminal, Path(target), narrowed)
     else:
         result = _of_run(terminal, common, target, narrowed)

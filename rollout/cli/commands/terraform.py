@@ -34,11 +34,11 @@ def reconcile(
     detailed_exitcode
         Exit with 2 if the next apply would reverse something, with 0 if not.
     """
-    from rollout.app import runs, terraform
+    from rollout.app import plan_file, runs, terraform
     from rollout.cli.views import terraform as views
 
     terminal = Terminal.of(common)
-    if Path(target).is_file():
+    if plan_file.is_named(target):
         found = terraform.of_plan(Path(target), state)
     else:
         found = terraform.of_run(runs.find(common.runs_dir, target), state)
