@@ -23,6 +23,7 @@ from rollout.app import (
     approvals,
     connect,
     fence,
+    marks,
     notifications,
     person,
     plan,
@@ -275,26 +276,36 @@ class Runner:
         prober: Prober | None,
     ) -> RunResult:
         progress = self.session.progress
-        operators = journal.inbox(self.warn_unread)
+        decider.waits = self.session.wait
+        start()
+        mine = None
+        if self.session.fence:
+            mine = marks.marks_of(decider.run, service, self.session.store)
         ports = Ports(
-            service.clock, service, journal, operators, prober, preflight.gate_source(), leases
+            service.clock,
+            service,
+            journal,
+            journal.inbox(self.warn_unread),
+            prober,
+            preflight.gate_source(),
+            leases,
+            mine,
         )
         engine = LocalEngine(ports, progress.on_turn)
         self.locked.share(journal)
         journal.keep_secret(logs.KNOWN)
-        decider.waits = self.session.wait
-        start()
 
         async def drive() -> None:
             with progress:
                 await engine.drive(decider)
 
         quota = decider.run.plan.limits.leave_quota_ppm
-        service.allow_changes(quota, lambda: journal.lost() or leases.lost())
+        service.allow_changes(
+            quota, lambda: journal.lost() or leases.lost() or (mine.lost() if mine else "")
+        )
         try:
-            marks = fence.marks_of(decider.run, service) if self.session.fence else None
             work = partial(self._notified, drive, decider.run.plan, journal)
-            await fence.while_driving(work, marks, self.session.notices)
+            await marks.while_driving(work, mine, self.session.notices)
             journal.close()
         except (StorageError, IntegrityError) as error:
             self._report_lost(engine.lost)

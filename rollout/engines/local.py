@@ -20,6 +20,7 @@ from rollout.core.running.arrivals import (
     LeaseHeld,
     LeaseLost,
     LowSpace,
+    MarkReplaced,
     ObservationEnded,
     ProbeEnded,
     Reply,
@@ -29,11 +30,12 @@ from rollout.core.running.decider import Decider
 from rollout.core.running.loop import Effects, Loop
 from rollout.core.running.state import Run, lane_of_call
 from rollout.engines.perform import perform
-from rollout.engines.ports import Operators, Ports
+from rollout.engines.ports import KeyPairMarks, Operators, Ports
 from rollout.errors import IntegrityError, StorageError
 from rollout.journal.store import RunLeases
 from rollout.model import limits
 from rollout.model.command import (
+    ImportKey,
     Observation,
     ObserveInstances,
     ObserveKeyPair,
@@ -86,6 +88,8 @@ class LocalEngine:
                 tasks.start_soon(self._poll, self.ports.operators)
             if self.ports.leases is not None:
                 tasks.start_soon(self._renew, self.ports.leases)
+            if self.ports.marks is not None:
+                tasks.start_soon(self._wake_for_mark, self.ports.marks)
             try:
                 await self._repeat(tasks)
             finally:
@@ -132,6 +136,8 @@ class LocalEngine:
             lost = ports.leases.lost()
             held = LeaseHeld(now + ports.leases.left_ms())
             self.loop.receive(LeaseLost(lost) if lost else held)
+        if ports.marks is not None and (other := ports.marks.lost()):
+            self.loop.receive(MarkReplaced(other))
         self._arrived = anyio.Event()
         line = self.loop.step(now)
         self._stop_if_frozen()
@@ -174,8 +180,9 @@ class LocalEngine:
     # effects, each in a task of its own
 
     async def _call(self, issued: Issued) -> None:
+        overtaken = await self._overtaken(issued)
         expired = self.ports.clock.expired(issued.not_after)
-        refused = self.loop.unsent(expired=expired)
+        refused = self.loop.unsent(expired=expired, overtaken=overtaken)
         if refused is not None:
             self.receive(CallEnded(issued.n, Answer(refused)))
             return
@@ -217,12 +224,26 @@ class LocalEngine:
             return await self.ports.gates.ask(gate)
         return Unknown("timeout")
 
-    # leases, operators and signals
+    # leases, marks, operators and signals
 
     async def _renew(self, leases: RunLeases) -> None:
         while not leases.lost():
             await anyio.sleep(limits.LEASE_BEAT_MS / 1000)
             await anyio.to_thread.run_sync(leases.renew)
+        self._arrived.set()
+
+    async def _overtaken(self, issued: Issued) -> bool:
+        """Return whether another run marked a key pair, which is read before a call of a wave. A
+        key pair has no mark before its import.
+        """
+        marks, wave = self.ports.marks, self.loop.decider.run.wave_open
+        if marks is None or wave is None or isinstance(issued.command, ImportKey):
+            return False
+        await marks.read_before(wave)
+        return bool(marks.lost())
+
+    async def _wake_for_mark(self, marks: KeyPairMarks) -> None:
+        await marks.found()
         self._arrived.set()
 
     async def _poll(self, operators: Operators) -> None:

@@ -107,6 +107,19 @@ class GateSource(Protocol):
         """Return the answer to a question of a gate, within its timeout."""
 
 
+class KeyPairMarks(Protocol):
+    """The marks of this process on the key pairs of its run. Nothing raises."""
+
+    async def read_before(self, wave: int) -> None:
+        """Read the marks before the first call of a wave; later calls wait for the same reading."""
+
+    def lost(self) -> str:
+        """Return which run of another runs directory marked a key pair; empty if none is known."""
+
+    async def found(self) -> None:
+        """Return once `lost` has a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The ports of one engine."""
@@ -120,3 +133,5 @@ class Ports:
     gates: GateSource | None = None
     """None: every question of a gate is unanswered."""
     leases: RunLeases | None = None
+    marks: KeyPairMarks | None = None
+    """None: the marks of other runs do not count."""

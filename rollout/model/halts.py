@@ -46,6 +46,8 @@ class HaltReason(enum.StrEnum):
     """Another operator rotates the same instances."""
     LEASE = "lease", "R0619"
     """The lease of a region expired or was taken over."""
+    MARK = "mark", "R0620"
+    """A run of another runs directory marked a key pair."""
     DISK = "disk", "R0801"
     LOST = "lost", "R0906"
     """The run no longer belongs to this process."""

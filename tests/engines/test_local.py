@@ -7,6 +7,7 @@ import os
 import signal
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from rollout.core.invariant import Bug
@@ -170,6 +171,54 @@ async def test_no_call_leaves_after_the_lease_was_lost(reads: int) -> None:
     issued = [event for event in stage.journal.durable if isinstance(event, ev.Issued)]
     assert all(event.not_after <= stage.clock.now() + 1_000 for event in issued)
     assert (reads > 0) or not issued
+
+
+class _OtherMark:
+    """Marks of a run; another run's mark appears at a reading."""
+
+    def __init__(self, readings: int) -> None:
+        self.readings = readings
+        self.waves: list[int] = []
+        self.event = anyio.Event()
+
+    async def read_before(self, wave: int) -> None:
+        self.waves.append(wave)
+        if len(self.waves) == self.readings:
+            self.event.set()
+        await anyio.lowlevel.checkpoint()
+
+    def lost(self) -> str:
+        return "marked by run r-other" if self.event.is_set() else ""
+
+    async def found(self) -> None:
+        await self.event.wait()
+
+
+@pytest.mark.asyncio
+async def test_the_marks_of_others_are_read_before_the_calls_of_a_wave() -> None:
+    """Before each call that changes an instance, and a run without other marks is finished."""
+    stage = Stage()
+    marks = _OtherMark(0)
+    stage.engine.ports = dataclasses.replace(stage.engine.ports, marks=marks)
+    await stage.drive()
+
+    calls = [event for event in stage.journal.durable if isinstance(event, ev.Issued)]
+    assert len(marks.waves) == len(calls) > 1 and set(marks.waves) == {0}
+    assert exit_of(stage.decider.run) == 0
+
+
+@pytest.mark.asyncio
+async def test_no_later_call_leaves_after_another_run_marked_a_key_pair() -> None:
+    """The run halts with R0620 and exit code 6; what waits for the reading leaves no more."""
+    stage = Stage()
+    marks = _OtherMark(2)
+    stage.engine.ports = dataclasses.replace(stage.engine.ports, marks=marks)
+    await stage.drive()
+
+    halted = next(event for event in stage.journal.durable if isinstance(event, ev.Halted))
+    assert (halted.reason, halted.code, exit_of(stage.decider.run)) == ("mark", "R0620", 6)
+    assert halted.detail == "marked by run r-other"
+    assert stage.ecs.stopping.is_set() and stage.log.count("restart") == 0
 
 
 def test_the_gate_shuts_where_the_run_is_lost() -> None:

@@ -65,6 +65,12 @@ class LeaseLost(msgspec.Struct, frozen=True):
     detail: str
 
 
+class MarkReplaced(msgspec.Struct, frozen=True):
+    """A run of another runs directory marked a key pair: nothing may be sent any more."""
+
+    detail: str
+
+
 Arrival = (
     CallEnded
     | ObservationEnded
@@ -76,4 +82,5 @@ Arrival = (
     | LowSpace
     | LeaseHeld
     | LeaseLost
+    | MarkReplaced
 )

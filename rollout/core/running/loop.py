@@ -16,6 +16,7 @@ from rollout.core.running.arrivals import (
     LeaseHeld,
     LeaseLost,
     LowSpace,
+    MarkReplaced,
     ObservationEnded,
     ProbeEnded,
     Signal,
@@ -118,12 +119,13 @@ class Loop:
         self._events += self._take(now)
         return self._effects(Turn((), (), None), ())
 
-    def unsent(self, *, expired: bool) -> Refused | None:
+    def unsent(self, *, expired: bool, overtaken: bool = False) -> Refused | None:
         """Return the refusal of an intent that must not be sent any more; None where it may be.
 
         Asked right before the call. `expired`: the clock says that its `not_after` has passed.
+        `overtaken`: a `MarkReplaced` that the next step receives.
         """
-        if self.frozen:
+        if self.frozen or overtaken:
             return Unsent.STOPPED.refusal()
         return Unsent.EXPIRED.refusal() if expired else None
 
@@ -161,6 +163,8 @@ class Loop:
                 decider.watching.send_by = send_by
             case LeaseLost(detail):
                 decider.halt(halted(HaltReason.LEASE, detail), now)
+            case MarkReplaced(detail):
+                decider.halt(halted(HaltReason.MARK, detail), now)
 
     def _stop(self, name: str, now: Instant) -> None:
         """Drain on the first signal. On the second stop waiting: open calls become in doubt."""
