@@ -215,9 +215,8 @@ def test_values_say_what_bytes_say(seed: int, steps: list[tuple[int, int, int]])
         for arrivals, heap in zip(both, heaps, strict=True):
             heap.advance(heap.now + seconds * SECOND)
             request = Request(api_request.action, api_request.params)
-            received = arrivals.read(
-                NO_INJECTION, request, arrivals.deliver(request, 1, duplicate=False), heap.now
-            )
+            reply = arrivals.deliver(request, 1, duplicate=False)
+            received = arrivals.read(NO_INJECTION, request, reply, heap.now, heap.now)
             journaled.append(_reported(received, api_request, planned.account_of(plan)))
         assert journaled[0] == journaled[1]
 

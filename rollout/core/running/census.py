@@ -6,6 +6,7 @@ journaled; what a census found is state, in `Run.away`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -123,13 +124,20 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
             del self.left[call.site][ordinal]
             self.asked[ordinal] = None
 
-    def answered(self, call: ObserveMembers, sent_at: Instant, now: Instant) -> None:
-        """The call was answered. Answers to calls from before the round are no part of it."""
+    def answered(self, call: ObserveMembers, sent_at: Instant, now: Instant) -> bool:
+        """The call was answered; return whether the answer counts. One that is old, as after a
+        suspension of the machine, does not: its members are observed again. Answers to calls from
+        before the round are no part of it.
+        """
+        if now - sent_at > limits.STATE_AGE_MAX_MS:
+            self.failed(call, now)
+            return False
         self.open[call.site] -= 1
         self.heard[call.site] = now
         if sent_at >= self.began:
             for ordinal in call.ordinals:
                 self.asked.pop(ordinal, None)
+        return True
 
     def failed(self, call: ObserveMembers, now: Instant) -> None:
         """The call got no answer: its members are observed again on the next tick."""
@@ -143,18 +151,26 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
 
     # findings
 
+    def judge_targets(
+        self, ordinals: Iterable[int], listed: Iterable[Instance], at: Instant
+    ) -> Iterator[ev.MembersDown | ev.MembersUp]:
+        """Yield what changed by an observation that targets need for their attach or restart: one
+        that has just given its permit back, as it is held, may be down.
+        """
+        return self.judge((o for o in ordinals if self._is_member(o)), listed, at)
+
     def judge(
-        self, call: ObserveMembers, listed: Iterable[Instance], at: Instant
+        self, ordinals: Iterable[int], listed: Iterable[Instance], at: Instant
     ) -> Iterator[ev.MembersDown | ev.MembersUp]:
         """Yield what changed by an answer: only Running is up, a missing member is down. An answer
         that is older than the one by which a member is down does not bring it up.
         """
+        counted = [ordinal for ordinal in ordinals if self._counts(ordinal)]
+        if not counted:
+            return
         statuses = {one.id: one.status for one in listed}
-        states = [
-            (ordinal, statuses.get(name))
-            for ordinal, name in zip(call.ordinals, call.instances, strict=True)
-            if self._counts(ordinal)
-        ]
+        member = self.run.layout.member
+        states = [(ordinal, statuses.get(member(ordinal).instance)) for ordinal in counted]
         away = self.run.away
         running = (o for o, status in states if status is Status.RUNNING and o in away)
         up = [ordinal for ordinal in running if at > away[ordinal].since]
@@ -242,6 +258,11 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         if ordinal >= len(run.phases):
             return True
         return not run.ledger.permits[ordinal] and run.causes.get(ordinal) != GONE
+
+    def _is_member(self, ordinal: int) -> bool:
+        members = self.run.layout.members
+        at = bisect_left(members, ordinal)
+        return at < len(members) and members[at] == ordinal
 
     def _asks(self, site: Site) -> bool:
         return any(self._site(one) == site for one in self.asked)

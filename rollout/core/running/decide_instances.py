@@ -8,7 +8,7 @@ the decider.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from rollout.core.invariant import invariant
@@ -240,12 +240,8 @@ def _check(step: Step, site: Site, end: int) -> None:
         return
     batch = waiting.next_batch(site, end)
     ledger, permits = run.ledger, waiting.permits
-    if ledger.frozen:
-        keepers = {o: keeper for o in batch if (keeper := ledger.blocked_by(o)) is not None}
-        if keepers:
-            blocked = tuple(keepers)
-            step.events.append(ev.Held(blocked, _held_by(run, keepers[blocked[0]])))
-            return
+    if _hold_blocked(step, batch):
+        return
     batch = batch[: thresholds.admissible(run, len(permits.checking))]
     checking = permits.checking_in, len(permits.checking)
     attached, parks = ledger.attachable(batch, *checking, step.free.left)
@@ -255,6 +251,20 @@ def _check(step: Step, site: Site, end: int) -> None:
         for ordinal in attached:
             if ledger.reserves_early(ordinal) and not ledger.counts(ordinal):
                 step.free.take(ordinal)
+
+
+def _hold_blocked(step: Step, ordinals: Iterable[int]) -> bool:
+    """Hold those of these that wait for permits which only an operator can free; return whether
+    there are any.
+    """
+    ledger = step.run.ledger
+    if not ledger.frozen:
+        return False
+    keepers = {o: keeper for o in ordinals if (keeper := ledger.blocked_by(o)) is not None}
+    if keepers:
+        blocked = tuple(keepers)
+        step.events.append(ev.Held(blocked, _held_by(step.run, keepers[blocked[0]])))
+    return bool(keepers)
 
 
 def _observed_in(step: Step, site: Site) -> bool:
@@ -301,6 +311,7 @@ def _attach(step: Step, site: Site) -> None:
         return
     early = [ordinal for ordinal in ordinals if run.ledger.reserves_early(ordinal)]
     if not step.reserve(early):
+        _hold_blocked(step, early)  # members went down since the batch was observed
         return
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)

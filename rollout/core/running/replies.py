@@ -5,7 +5,7 @@ The base of `Decider`, which adds the life of a run and its decisions.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from rollout.core.invariant import invariant
 from rollout.core.running import evidence, login_evidence
@@ -122,6 +122,8 @@ class Replies:
         if self.run.stopping:
             return
         self._apply(evidence.judge(self.waiting, observation, instances, sent_at, api_time), now)
+        census = self.watching.census
+        self._put_all(census.judge_targets(observation.ordinals, instances, api_time), now)
 
     def members_observed(
         self,
@@ -136,10 +138,8 @@ class Replies:
         """
         self.watching.replied(observation.site)
         census = self.watching.census
-        census.answered(observation, sent_at, now)
-        if not self.run.stopping:
-            for event in list(census.judge(observation, instances, api_time)):
-                self.put(event, now)
+        if census.answered(observation, sent_at, now) and not self.run.stopping:
+            self._put_all(census.judge(observation.ordinals, instances, api_time), now)
 
     def statuses_observed(
         self, observation: ObserveStatuses, ids: Container[str], api_time: Instant, now: Instant
@@ -150,6 +150,10 @@ class Replies:
         if self.run.stopping:
             return
         self._apply(evidence.confirm(self.waiting, observation, ids, now, api_time), now)
+
+    def _put_all(self, events: Iterable[AnyEvent], now: Instant) -> None:
+        for event in list(events):
+            self.put(event, now)
 
     def _apply(self, findings: Findings, now: Instant) -> None:
         record(self.watching, findings)

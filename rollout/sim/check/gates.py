@@ -69,7 +69,7 @@ def _untrue(history: History) -> Iterator[str]:
             case ev.WaveClosed(wave=wave):
                 closed[wave] = journaled
             case ev.GateOpened(wave=wave, order=order) if order not in promoted:
-                since = closed[wave].at - limits.SYNC_EVERY_MS
+                since = record.decided(closed[wave].at)
                 for gate in record.plan.waves[wave].gates:
                     if not _truly_open(history, gate, since, journaled.at):
                         yield f"the gate after wave {wave} opened, question {gate} did not"
@@ -96,19 +96,17 @@ class BakesHeld:
     ids = ("I-35",)
 
     def check(self, history: History) -> Iterator[str]:
-        """Compare sends with the lines that closed the waves before, in the world's time. A line is
-        written up to a second after its events.
-        """
+        """Compare sends with the lines that closed the waves before, in the world's time."""
         waves = history.record.plan.waves
         closed = {
-            one.event.wave: one.at
+            one.event.wave: history.record.decided(one.at)
             for one in history.journaled
             if isinstance(one.event, ev.WaveClosed)
         }
         for sent in history.sent:
             for wave in range(_wave(history, sent.n)):
                 early_ms = closed.get(wave, sent.at) + waves[wave].bake_ms - sent.at
-                if waves[wave].bake_ms and early_ms > limits.SYNC_EVERY_MS:
+                if waves[wave].bake_ms and early_ms > 0:
                     yield f"call {sent.n} left {early_ms} ms before the bake of wave {wave} ended"
 
 

@@ -95,9 +95,16 @@ class Arrivals:
         return reply
 
     def read(
-        self, injection: Injection, request: Request, reply: Reply | None, now: Instant
+        self,
+        injection: Injection,
+        request: Request,
+        reply: Reply | None,
+        answered_at: Instant,
+        now: Instant,
     ) -> Received:
-        """Return what the caller gets. `reply` is None if the call never arrived."""
+        """Return what the caller gets. `reply` is None if the call never arrived. The service
+        dates its answer, which a suspended machine reads later.
+        """
         if injection.ending is Ending.CUT:
             return Unknown("cut_off")
         if injection.damage is Damage.HUGE:
@@ -105,7 +112,7 @@ class Arrivals:
         answer = damage.answer(self.cloud, injection, request, reply)
         rendered = damage.to_bytes(injection, answer, request.action, Format.JSON)
         headers = {name.lower(): value for name, value in rendered.headers.items()}
-        headers["date"] = wire.http_date(self.heap.now)
+        headers["date"] = wire.http_date(answered_at)
         return verdict.received(wire.HttpReply(rendered.status, headers, rendered.body), now)
 
 
@@ -255,7 +262,7 @@ class Network:
             elif self.alive:
                 reply = replies[0] if replies and injection.arrivals_ms else None
                 ended(
-                    self._arrivals.read(injection, request, reply, self.clock.now)
+                    self._arrivals.read(injection, request, reply, ends, self.clock.now)
                     if answered
                     else lost
                 )

@@ -17,6 +17,7 @@ from rollout.emulator.dispatch import Cloud
 from rollout.journal.reader import run_id
 from rollout.journal.record import Line
 from rollout.journal.verify import Verdict
+from rollout.model import limits
 from rollout.model import plan as planmodel
 from rollout.model.plan import Plan, WantedKey
 from rollout.model.time import Duration, Instant
@@ -143,6 +144,16 @@ class RunRecord:
     def suspended(self, since: Instant, until: Instant) -> Duration:
         """Return how long the machine was suspended within an interval."""
         return sum(max(0, min(end, until) - max(begin, since)) for begin, end in self.asleep)
+
+    def decided(self, written: Instant) -> Instant:
+        """Return the earliest instant at which the events of a line that was written then can have
+        been decided: a second before, or before a suspension in that second.
+        """
+        earliest = written - limits.SYNC_EVERY_MS
+        for begin, end in reversed(self.asleep):
+            if begin < written and end > earliest:
+                earliest = min(earliest, begin - limits.SYNC_EVERY_MS)
+        return earliest
 
     def lag_in(self, epoch: int, seq: int) -> Duration:
         """Return how far the process's clock was behind the world at a line."""

@@ -43,18 +43,23 @@ class ValueArrivals(Arrivals):
         return self.cloud.handle(request, self.heap.now)
 
     def read(
-        self, injection: Injection, request: Request, reply: Reply | None, now: Instant
+        self,
+        injection: Injection,
+        request: Request,
+        reply: Reply | None,
+        answered_at: Instant,
+        now: Instant,
     ) -> Received:
         """See Arrivals."""
         if reply is not None and reply.code is None:
             body: Mapping[str, Any] = reply.body
-            at = self.heap.now // SECOND * SECOND
+            at = answered_at // SECOND * SECOND
             if request.action == "DescribeInstances":
                 rows = tuple(body["Instances"]["Instance"])
                 return Described(rows, at, body["NextToken"], reply.request_id)
             if request.action in _SINGLE or _all_went_well(body):
                 return Answer(Done(reply.request_id, at))
-        return super().read(injection, request, reply, now)
+        return super().read(injection, request, reply, answered_at, now)
 
 
 _SINGLE = ("RebootInstance", "StartInstance")

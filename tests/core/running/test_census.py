@@ -267,6 +267,43 @@ def test_an_instance_that_waits_with_its_permit_for_long_is_left_out() -> None:
     assert world.run.causes[0] == "budget_held by i-0001" and not restarts(world)
 
 
+def test_a_held_instance_that_is_down_takes_the_permits_that_it_gave_back() -> None:
+    """I-96: An attached target that another operator restarts and that stays Starting is held, and
+    the permit that it reserved returns. No other member of its quorum restarts meanwhile.
+    """
+    world = story([member(0), member(1)])
+    while not (world.run.phases[0] or world.run.phases[1]):
+        world.go(until=world.now + 100)
+    hung = 0 if world.run.phases[0] else 1
+    change(world, hung, Status.STARTING)
+    while not world.run.held[hung]:
+        world.go(until=world.now + SECOND)
+
+    assert not world.run.ledger.permits[hung] and hung in world.run.away
+    world.go(until=world.now + 5 * MINUTE)
+    assert not restarts(world)
+    change(world, hung, Status.RUNNING)
+    world.go()
+    world.check_end()
+    assert [name for _, name in restarts(world)] == [f"i-{1 - hung:04d}"]
+    assert violations(world) == []
+
+
+def test_a_batch_that_was_observed_before_members_went_down_is_held_with_the_others() -> None:
+    """The run ends, although the batch could have been attached when it was observed."""
+    world = story([member(0), member(1, **WINDOWS)])
+    while 0 not in world.decider.waiting.permits.checking:
+        world.go(until=world.now + 50)
+    change(world, 1, Status.STOPPED)
+    world.decider.put(ev.MembersDown((1,), "Stopped", world.now), world.now)
+    world.decider.put(ev.MembersDown((1,), "Stopped", world.now, lasting=True), world.now)
+    world.go(until=world.now + 5 * MINUTE)
+    world.check_end()
+
+    assert world.run.causes[0] == "budget_held by i-0001" and not restarts(world)
+    assert world.machines["i-0000"].attaches == 0
+
+
 @st.composite
 def fleets(draw: st.DrawFn) -> list[Instance]:
     """Targets and Windows instances of a few quorums and zones."""
@@ -363,3 +400,19 @@ def test_a_late_answer_is_no_part_of_a_later_round() -> None:
 
     assert 1 in census.left[call.site] and not census.finished
     assert msgspec.structs.asdict(call)["ordinals"] == (1,)
+
+
+def test_an_old_answer_does_not_count() -> None:
+    """The machine was suspended while a census waited for its answer: the members are observed
+    again, since one may have gone down meanwhile.
+    """
+    world = story([member(0), member(1, **WINDOWS)])
+    world.turn()
+    census = world.decider.watching.census
+    call = ObserveMembers(census.run.layout.home_of(1), (1,), ("i-0001",))
+    sent_at = world.now
+    assert 1 in census.asked
+
+    assert not census.answered(call, sent_at, sent_at + limits.STATE_AGE_MAX_MS + 1)
+    assert 1 in census.left[call.site] and not census.finished
+    assert [one.ordinals for one in census.due(sent_at + 2 * MINUTE)] == [(1,)]
