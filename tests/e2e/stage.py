@@ -124,6 +124,15 @@ class Stage:
         rows = self.admin("ledger")
         return Counter(row["instance"] for row in rows if row["effect"] in ("reboot", "start"))
 
+    def await_restarts(self, number: int, apply: subprocess.Popen[str], plan: str) -> None:
+        """Wait until `apply` has restarted this many targets of its plan. Where no more may be down
+        at once, every restart that it intended has reached the service.
+        """
+        targets = self.targets(plan)
+        while len(self.restarts().keys() & targets) < number:
+            assert apply.poll() is None, apply.communicate()
+            time.sleep(0.05)
+
     def wrong(self, plan: str, *, down_max: int) -> str:
         """Compare the hidden ledger with the rotation of a plan. Return the differences, empty if
         none.

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import ROLLOUT, Stage, stage
+from tests.e2e.stage import ROLLOUT, stage
+
+DOWN = 3
 
 UNSHARE = ("unshare", "--user", "--map-root-user", "--uts", "sh", "-c")
 
@@ -23,11 +25,11 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
         pytest.skip("unshare --uts is not permitted on this machine")
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("- { count: 5 }\n")
-    with stage(tmp_path, size=None, options=("--fleet", str(fleet), "--boot-time", "1s")) as made:
-        made.write_spec("hosts", max_down="3")
+    with stage(tmp_path, size=None, options=("--fleet", str(fleet), "--boot-time", "2s")) as made:
+        made.write_spec("hosts", max_down=str(DOWN))
         assert made.run("plan", "hosts.yaml", "--out", "case.plan.json").returncode == 0
         apply = made.begin("apply", "case.plan.json", "--no-input", program=_on("pod-1"))
-        _first_restart(made, apply)
+        made.await_restarts(DOWN, apply, "case.plan.json")
         apply.send_signal(signal.SIGSTOP)  # it holds the lock and does not finish meanwhile
         refused = made.run("resume", "--last", program=_on("pod-2"))
         assert refused.returncode == 6, refused.stderr
@@ -45,16 +47,10 @@ def test_another_host_name_continues_after_a_hard_kill(tmp_path: Path) -> None:
 
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr
         assert made.run("audit", "verify").returncode == 0
-        assert made.wrong("case.plan.json", down_max=3) == ""
+        assert made.wrong("case.plan.json", down_max=DOWN) == ""
         apply.communicate()
 
 
 def _on(host: str) -> tuple[str, ...]:
     """Return the program under another host name; `exec` keeps the process id."""
     return (*UNSHARE, f'hostname {host}; exec "$@"', "sh", *ROLLOUT)
-
-
-def _first_restart(made: Stage, apply: subprocess.Popen[str]) -> None:
-    while not made.restarts():
-        assert apply.poll() is None, apply.communicate()
-        time.sleep(0.05)

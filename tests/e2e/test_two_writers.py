@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +23,7 @@ def test_no_instance_is_restarted_twice_by_two_writers(tmp_path: Path) -> None:
     """
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("".join(FLEET.format(name=name) for name in CASES))
-    options = ("--fleet", str(fleet), "--boot-time", "1s")
+    options = ("--fleet", str(fleet), "--boot-time", "2s")
     with stage(tmp_path, size=None, options=options) as shared, ThreadPoolExecutor(3) as pool:
         for result in pool.map(lambda name: _two_writers(shared, name), CASES):
             assert result == ""
@@ -36,7 +34,7 @@ def _two_writers(shared: Stage, name: str) -> str:
     made.write_spec(name, case=name, max_down=str(DOWN))
     assert made.run("plan", f"{name}.yaml", "--out", "case.plan.json").returncode == 0
     first = made.begin("apply", "case.plan.json", "--no-input")
-    _first_restart(made, first)
+    made.await_restarts(DOWN, first, "case.plan.json")
     if name != "live":
         first.send_signal(signal.SIGSTOP)
     _meddle(made.folder / "runs", copies=name == "copied")
@@ -64,10 +62,3 @@ def _meddle(runs: Path, *, copies: bool) -> None:
         return
     for path in (runs / ".lock", *runs.glob("r-*/lock")):
         path.unlink()
-
-
-def _first_restart(made: Stage, apply: subprocess.Popen[str]) -> None:
-    targets = made.targets("case.plan.json")
-    while not any(instance in targets for instance in made.restarts()):
-        assert apply.poll() is None, apply.communicate()
-        time.sleep(0.05)
