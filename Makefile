@@ -40,7 +40,7 @@ sim: $(READY) ## simulate worlds with faults and crashes: SEEDS=2000 core, SHELL
 	@$(BIN)/python -m rollout.sim --seeds $(SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SHELL_SEEDS) --shell
 
-soak: $(READY) ## simulate, fuzz and kill schedulers for long (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000, FUZZ_EXAMPLES=20000)
+soak: $(READY) ## simulate, fuzz and kill schedulers for long, with 10,000 cases a property (SOAK_SEEDS=100000, SOAK_SHELL_SEEDS=10000, FUZZ_EXAMPLES=20000)
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SEEDS) --jobs 2
 	@$(BIN)/python -m rollout.sim --seeds $(SOAK_SHELL_SEEDS) --jobs 2 --shell
 	@$(BIN)/python -m rollout.sim --crash-pairs --jobs 2

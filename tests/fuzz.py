@@ -1,4 +1,4 @@
-"""Settings and sample texts of the fuzz tests of the input readers."""
+"""Settings of tests with generated cases, and sample texts for those of the input readers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ fuzzed = settings(
     max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+def cases(number: int) -> settings:
+    """Return the settings of a property whose cases are expensive: so many of them, but as many as
+    the profile says for `make soak` and for mutants.
+    """
+    profile, usual = settings(), settings.get_profile("rollout")
+    own = profile.max_examples == usual.max_examples
+    return settings(max_examples=number if own else profile.max_examples)
+
 
 ODD = [
     "\u2028",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.app import plan_check
@@ -19,6 +19,7 @@ from rollout.model.plan import Identity, Plan, RegionKey
 from rollout.model.spec import LAST, Budget, Last, Spec, WaveGate, WaveKind, WaveSpec, parse_amount
 from tests.core import samples
 from tests.core.world import Script, World
+from tests.fuzz import cases
 
 BASTIONS = Last(selector.parse("role=bastion"), reason="others need them")
 KEYS = tuple(
@@ -102,7 +103,7 @@ def test_last_targets_restart_after_all_others_and_one_at_a_time(
         assert "R0370" in codes(plan)
 
 
-@settings(max_examples=20)
+@cases(20)
 @given(st.integers(2, 8), st.integers(0, 7))
 def test_one_that_stays_down_keeps_the_others_up(size: int, stuck: int) -> None:
     """I-83: After a bastion that does not boot, no other bastion restarts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.planning import windows as planning
@@ -13,6 +13,7 @@ from rollout.errors import PlanError
 from rollout.model.time import HOUR, MINUTE, Instant, format_instant
 from rollout.model.windows import CalendarEvents, Dates, Hours, Interval, PlanWindows, Rule, Windows
 from rollout.specfile.zones import LocalZone
+from tests.fuzz import cases
 
 ZONES = (
     *("Asia/Shanghai", "America/New_York", "Europe/London", "Australia/Lord_Howe"),
@@ -164,7 +165,7 @@ def rules_near(day: date) -> st.SearchStrategy[Rule]:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@cases(40)
 def test_generated_rules_agree_with_a_walk_minute_by_minute(data: st.DataObject) -> None:
     """An oracle without time zone arithmetic: it reads the local clock at every minute of days
     around a change of the clocks.

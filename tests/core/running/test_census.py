@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
@@ -22,6 +22,7 @@ from rollout.model.spec import Amount, Budget, WaveKind, WaveSpec, parse_amount
 from rollout.model.time import MINUTE, SECOND, Instant
 from tests.core import samples
 from tests.core.world import Script, World
+from tests.fuzz import cases
 
 QUORUM = Budget("tag:quorum", Amount(count=1))
 FLEET = Budget("fleet", Amount(share_ppm=1_000_000))
@@ -330,7 +331,7 @@ def fail(world: World, number: int, for_s: int) -> None:
         world.at(world.now + for_s * SECOND, partial(change, world, number, Status.RUNNING))
 
 
-@settings(max_examples=60)
+@cases(60)
 @given(fleets(), st.sampled_from(("1", "2", "50%")), OUTAGES, st.integers(0, 99))
 def test_own_restarts_and_outages_stay_within_the_caps(
     rows: list[Instance], zone_cap: str, outages: list[tuple[int, int, int]], seed: int
@@ -368,7 +369,7 @@ def test_own_restarts_and_outages_stay_within_the_caps(
 
 
 @given(fleets(), st.integers(1, 60))
-@settings(max_examples=25)
+@cases(25)
 def test_a_resume_takes_a_census_first(rows: list[Instance], after_s: int) -> None:
     """Whenever the process ends, the next one restarts nothing before it has counted; the run ends
     with every target rotated.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
@@ -17,6 +17,7 @@ from rollout.model.spec import WaveGate, WaveKind
 from rollout.model.time import HOUR, MINUTE, SECOND
 from tests.core import samples
 from tests.core.world import Script, World
+from tests.fuzz import cases
 
 SECOND_WAVE = msgspec.structs.replace(samples.CANARY, name="early")
 
@@ -300,7 +301,7 @@ def test_a_process_that_does_not_wait_finishes_what_is_open_first() -> None:
     assert made.run.halted is not None and not made.run.restarting
 
 
-@settings(max_examples=40, deadline=None)
+@cases(40)
 @given(
     pause_s=st.integers(0, 120),
     lasts_s=st.integers(0, 600),

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
@@ -37,6 +37,7 @@ from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown, Un
 from rollout.model.time import SECOND
 from tests.core import samples
 from tests.core.world import Probed
+from tests.fuzz import cases
 
 BROKEN = StorageError.of("R0801", "the disk is broken")
 LOST = IntegrityError.of("R0906", "the lock was removed")
@@ -256,7 +257,7 @@ def test_a_throttled_lane_is_journaled_unless_the_run_stops() -> None:
 ARRIVALS = st.sampled_from([None] * 12 + [LowSpace(), Signal("SIGTERM"), ABORT])
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(
     seed=st.integers(0, 1 << 32),
     error_at=st.integers(0, 30),

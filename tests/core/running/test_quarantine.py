@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.running.journey import Phase
@@ -14,6 +14,7 @@ from rollout.model.outcome import Refused, RetryClass
 from rollout.model.spec import OnFailure
 from tests.core import samples
 from tests.core.world import Script, World
+from tests.fuzz import cases
 
 RULE = OnFailure(failed=50, quarantine=True)
 FACT = Refused("InvalidImage.NotSupported", RetryClass.FACT)
@@ -100,7 +101,7 @@ def test_others_are_not_held(images: str, rule: OnFailure) -> None:
     assert violations(world) == []
 
 
-@settings(max_examples=40)
+@cases(40)
 @given(st.text("aabx", min_size=6, max_size=24), st.integers(4, 8))
 def test_no_call_begins_in_a_cohort_that_fails_alone(images: str, failed: int) -> None:
     """I-84: After a hold no instance of it is attached or restarted, every other instance is

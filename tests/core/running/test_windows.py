@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.invariant import Bug
@@ -18,6 +18,7 @@ from rollout.model.time import HOUR, MINUTE, SECOND, Duration
 from rollout.model.windows import Interval, PlanWindows
 from tests.core import samples
 from tests.core.world import Script, World
+from tests.fuzz import cases
 
 NOW = samples.NOW
 LONGEST = samples.spec().restart.longest_ms
@@ -146,7 +147,7 @@ def test_a_closed_window_is_not_opened_again() -> None:
     assert made.classes["done"] == 6
 
 
-@settings(max_examples=200)
+@cases(200)
 @given(
     st.integers(0, 3),
     st.integers(-HOUR, 20 * HOUR),
@@ -186,7 +187,7 @@ def test_windows_are_in_the_time_of_the_service(ahead: Duration) -> None:
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 5 * SECOND)] * 2, st.integers(-HOUR, HOUR)), min_size=1))
-@settings(max_examples=200)
+@cases(200)
 def test_replies_narrow_the_offset(delays: list[tuple[Duration, Duration, Duration]]) -> None:
     """Whatever the delays, the true offset is within the bounds; a change of it is followed."""
     offset, now = Offset(), NOW

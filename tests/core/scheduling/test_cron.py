@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.core.scheduling import cron
 from rollout.model.time import HOUR, MINUTE, Instant, format_instant
 from rollout.specfile.zones import LocalZone
 from tests.core.test_fuzz_schedules import STARTS
+from tests.fuzz import cases
 
 SPAN = 40 * HOUR
 
@@ -41,7 +42,7 @@ def model(minute: int, hour: int, zone: str, after: Instant) -> list[Instant]:
     return sorted(tick for tick in made if after < tick <= after + SPAN)
 
 
-@settings(max_examples=200)
+@cases(200)
 @given(
     st.integers(0, 59),
     st.integers(0, 4),
