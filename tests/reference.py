@@ -28,8 +28,8 @@ results to stdout and messages to stderr.
 [errors.md](errors.md) lists exit codes and error codes. An option takes precedence over its
 environment variable, and a variable over the [settings files](#settings-files). Other variables
 that begin with `ROLLOUT_` are ignored. If a name is close to that of a setting, a warning suggests
-the setting (R0118); `apply` and `resume` refuse a variable that was probably meant to choose the
-service (R0014).
+the setting (R0118); `apply`, `resume`, `serve`, `keys ensure` and `keys retire` refuse a variable
+that was probably meant to choose the service (R0014).
 
 RUN is the id of a run or a unique prefix of it. The default is the newest run. If a command needs a
 confirmation and the input is not interactive, it ends with exit 7 and names the option to add.

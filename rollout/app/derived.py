@@ -29,7 +29,7 @@ from rollout.model.override import UNPROVEN, Override
 from rollout.model.phrase import say
 from rollout.model.plan import Origin, OriginKind, Plan, PlanOverride, Reason
 from rollout.model.site import Site
-from rollout.model.spec import Spec
+from rollout.model.spec import NAME_MAX, Spec
 from rollout.model.time import Duration, Instant, format_instant
 
 
@@ -165,7 +165,7 @@ async def make(
     now = service.clock.now()
     spec = spec_of(folded)
     if scope.origin is not None and scope.origin.kind is OriginKind.UNDO:
-        name = f"{spec.name.removesuffix(_UNDO)[: _NAME_MAX - len(_UNDO)]}{_UNDO}"
+        name = f"{spec.name.removesuffix(_UNDO)[: NAME_MAX - len(_UNDO)]}{_UNDO}"
         spec = msgspec.structs.replace(spec, name=name)
     context = windows.add(context, spec, now)
     made = planner.make_plan(spec, inventory, earlier.proofs, now, context)
@@ -176,5 +176,3 @@ async def make(
 
 _UNDO = "-undo"
 """The end of the name of a plan that undoes a run, so that its confirmation is another word."""
-_NAME_MAX = 63
-"""Maximum length of a spec's name."""

@@ -163,8 +163,7 @@ class Marks:
         notices.warn(Problem("R0621", text, cure=cure))
 
     async def remove(self) -> None:
-        """Remove those marks that are still of this process, after the last call of its run."""
-        self.service.allow_key_changes()  # a run that halted or was drained sends nothing else
+        """Remove those marks that are still of this process."""
 
         async def remove_one(marked: MarkedKeyPair) -> None:
             found = await read_from(self.service, marked)

@@ -1,19 +1,18 @@
 """Check that the fields of a plan are consistent with one another.
 
-Called by `planfile` for every plan that is read. Pure. It reports all contradictions at once.
+Called by `plan_file` for every plan that is read. Pure. It reports all contradictions at once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 
 from rollout.core.planning import waves
 from rollout.errors import Exit, Place, PlanError, Problem
 from rollout.model import limits, spec
-from rollout.model.instance import Status
+from rollout.model.instance import Status, is_id
 from rollout.model.plan import (
     OUT_OF_BASE,
     BudgetText,
@@ -24,9 +23,6 @@ from rollout.model.plan import (
     public_key_digest,
 )
 from rollout.model.signed_note import NoteError
-
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_ID = re.compile(r"i-[A-Za-z0-9-]{1,64}")
 
 
 def check(plan: Plan, place: Place | None = None) -> None:
@@ -55,7 +51,7 @@ def contradictions(plan: Plan) -> Iterator[str]:
 
 
 def _header(plan: Plan) -> Iterator[str]:
-    if not _NAME.fullmatch(plan.name):
+    if not spec.is_name(plan.name):
         yield f"`{plan.name}` is not a name"
     if plan.spec_digest != f"sha256:{hashlib.sha256(plan.spec_text.encode()).hexdigest()}":
         yield "spec_digest does not match spec_text"
@@ -126,7 +122,7 @@ def _members(plan: Plan, targets: list[Target]) -> Iterator[str]:
     for instance, times in ids.items():
         if times > 1:
             yield f"{instance} appears {times} times"
-        if not _ID.fullmatch(instance):
+        if not is_id(instance):
             yield f"`{instance}` is not an instance id"
     for target in targets:
         if target.status not in (Status.RUNNING, Status.STOPPED):

@@ -1,6 +1,6 @@
 """Prepare the probes of a plan: the identities, the SSH library, the addresses of instances.
 
-Called by `execute` and `doctor`. Errors are raised before anything is changed.
+Called by `execute` and `doctor_probes`. Errors are raised before anything is changed.
 """
 
 from __future__ import annotations

@@ -71,24 +71,14 @@ def confirm_abort(terminal: Terminal, run: str, name: str, given: str | None) ->
 
     The answer is the run's id or its spec's name. Errors: R0701, R0702 as above.
     """
-    if given is None:
-        if not terminal.interactive:
-            raise _required(say("add --confirm {name}", name=name))
-        given = terminal.prompt(
-            tr("Abort run {run}? It cannot be continued afterwards.", run=run)
-            + "\n"
-            + tr("Type the run's id or the spec's name, {name}:", name=name)
-        )
-    if given not in (run, name):
-        raise ConfirmationError.of(
-            "R0702",
-            say(
-                "the answer is neither {run} nor {name}; the run was not aborted",
-                run=run,
-                name=name,
-            ),
-            help=say("add --confirm {name}", name=name),
-        )
+    lines = (
+        tr("Abort run {run}? It cannot be continued afterwards.", run=run),
+        tr("Type the run's id or the spec's name, {name}:", name=name),
+    )
+    wrong = say(
+        "the answer is neither {run} nor {name}; the run was not aborted", run=run, name=name
+    )
+    _confirm(terminal, name, given, lines, wrong, others=(run,))
 
 
 def confirm_import(
@@ -103,25 +93,14 @@ def confirm_import(
 
     The answer is the key pair's name. Errors: R0701, R0702 as above.
     """
-    if given is None:
-        if not terminal.interactive:
-            why = _policy(rules[0])
-            raise _required(say("add --confirm {name}: {why}", name=name, why=why))
-        given = terminal.prompt(
-            translated(_policy(rules[0]))
-            + "\n"
-            + tr(
-                "Type the key pair's name, {name}, to import it in {regions}:",
-                name=name,
-                regions=", ".join(regions),
-            )
-        )
-    if given != name:
-        raise ConfirmationError.of(
-            "R0702",
-            say("the answer is not {name}; nothing was imported", name=name),
-            help=say("add --confirm {name}", name=name),
-        )
+    question = tr(
+        "Type the key pair's name, {name}, to import it in {regions}:",
+        name=name,
+        regions=", ".join(regions),
+    )
+    why = _policy(rules[0])
+    wrong = say("the answer is not {name}; nothing was imported", name=name)
+    _confirm(terminal, name, given, (translated(why), question), wrong, why=why)
 
 
 def confirm_retire(
@@ -131,24 +110,13 @@ def confirm_retire(
 
     The answer is the key pair's name. Errors: R0701, R0702 as above.
     """
-    if given is None:
-        if not terminal.interactive:
-            raise _required(say("add --confirm {name}", name=name))
-        given = terminal.prompt(
-            tr(
-                "Delete key pair {name} in {regions}? It cannot be restored.",
-                name=name,
-                regions=", ".join(regions),
-            )
-            + "\n"
-            + tr("Type its name:")
-        )
-    if given != name:
-        raise ConfirmationError.of(
-            "R0702",
-            say("the answer is not {name}; nothing was deleted", name=name),
-            help=say("add --confirm {name}", name=name),
-        )
+    question = tr(
+        "Delete key pair {name} in {regions}? It cannot be restored.",
+        name=name,
+        regions=", ".join(regions),
+    )
+    wrong = say("the answer is not {name}; nothing was deleted", name=name)
+    _confirm(terminal, name, given, (question, tr("Type its name:")), wrong)
 
 
 def confirm_schedule(terminal: Terminal, name: str, given: str | None) -> None:
@@ -156,20 +124,34 @@ def confirm_schedule(terminal: Terminal, name: str, given: str | None) -> None:
 
     The answer is the spec's name. Errors: R0701, R0702 as above.
     """
+    lines = (
+        tr("The schedule has onDue: planAndApply. Its plans are applied without a review."),
+        tr("Type the spec's name, {name}:", name=name),
+    )
+    wrong = say("the answer is not {name}; nothing was added", name=name)
+    _confirm(terminal, name, given, lines, wrong)
+
+
+def _confirm(
+    terminal: Terminal,
+    name: str,
+    given: str | None,
+    question: Sequence[str],
+    wrong: Phrase,
+    *,
+    why: Phrase | None = None,
+    others: Sequence[str] = (),
+) -> None:
+    """Return when `given`, or an operator's answer to the question, is the name or one of `others`.
+    `why` a confirmation is required is part of the error without a terminal.
+    """
     if given is None:
         if not terminal.interactive:
-            raise _required(say("add --confirm {name}", name=name))
-        given = terminal.prompt(
-            tr("The schedule has onDue: planAndApply. Its plans are applied without a review.")
-            + "\n"
-            + tr("Type the spec's name, {name}:", name=name)
-        )
-    if given != name:
-        raise ConfirmationError.of(
-            "R0702",
-            say("the answer is not {name}; nothing was added", name=name),
-            help=say("add --confirm {name}", name=name),
-        )
+            cure = say("add --confirm {name}", name=name)
+            raise _required(say("add --confirm {name}: {why}", name=name, why=why) if why else cure)
+        given = terminal.prompt("\n".join(question))
+    if given not in (name, *others):
+        raise ConfirmationError.of("R0702", wrong, help=say("add --confirm {name}", name=name))
 
 
 def _policy(rule: str) -> Phrase:

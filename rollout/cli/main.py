@@ -24,7 +24,7 @@ from rollout.cli.options import (
     misspelled,
     refuse_misspelled,
 )
-from rollout.cli.settings import Settings
+from rollout.cli.settings import WITHOUT_FILES, Settings
 from rollout.errors import Exit, RolloutError
 from rollout.model.phrase import say
 
@@ -143,10 +143,8 @@ PARENTS = {
 }
 """Help of the commands that only group others."""
 
-CHANGING = ("apply", "resume", "ensure", "retire", "serve")
-"""Commands that change instances."""
-NO_FILES = ("completion", "explain", "path", "schema", "version")
-"""Commands that read no file, so that they work without a working directory."""
+CHANGING = ("apply", "resume", "serve", "keys ensure", "keys retire")
+"""Commands that change instances or key pairs."""
 
 
 def make_app() -> App:
@@ -204,8 +202,9 @@ def main(arguments: Sequence[str]) -> int:
             stderr_queue.describe_as(common.log_format)
             logs.configure(sys.stderr, form=common.log_format, verbose=common.verbose)
             log_file.start(common.log_file)
-            _check_environment(command.__name__, common)
-            if command.__name__ not in NO_FILES:
+            words = _words(command)
+            _check_environment(words, common)
+            if words not in WITHOUT_FILES:
                 check_directory()
         return int(command(*positional, **options) or Exit.DONE)
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
@@ -214,8 +213,16 @@ def main(arguments: Sequence[str]) -> int:
         log_file.stop()
 
 
+def _words(command: Callable[..., Any]) -> str:
+    """Return the words of a command, such as `keys list`: the module of a command that has a parent
+    is named after the parent.
+    """
+    module, name = command.__module__.rpartition(".")[2], command.__name__
+    return name if module == name else f"{module} {name}"
+
+
 def _check_environment(command: str, common: Common) -> None:
-    """Warn about variables with names similar to a setting's. A command that changes instances
+    """Warn about variables with names similar to a setting's. A command that changes something
     refuses those that were meant to choose the service.
     """
     if command in CHANGING:

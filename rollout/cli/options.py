@@ -1,6 +1,6 @@
 """Options that several commands share, as dataclasses that cyclopts expands in place.
 
-Every environment variable the program reads is named here. Knows no command.
+Every variable of the environment that begins with `ROLLOUT_` is named here. Knows no command.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ SETTINGS: Final = {
 """Each setting with its type. A file writes it at its top, or in the table of one command."""
 OF_COMMANDS: Final = ("max-age", "output", "query")
 """Options that a file can set in the table of a command, in addition to all settings."""
-WITHOUT_FILES: Final = ("completion", "explain", "path", "schema", "version")
-"""Commands that work with a damaged settings file."""
+WITHOUT_FILES: Final = ("completion", "explain", "config path", "schema", "version")
+"""Commands that read no file: they work with a damaged settings file and without a working
+directory."""
 
 
 def project_file() -> SettingsFile | None:
@@ -83,7 +84,7 @@ class Settings:
 
         Errors: ConfigError R0019, R0020, R0021, R0112.
         """
-        if not commands or commands[-1] in WITHOUT_FILES:
+        if not commands or " ".join(commands) in WITHOUT_FILES:
             return
         from cyclopts.config import Dict
 

@@ -1,7 +1,8 @@
 """Keys that a command prints: the `process_command` of a CLI profile of mode External.
 
-Called by `vendor`. The official library's own provider leaves the command running when the program
-ends, and writes the keys it printed back into the CLI's configuration. This one does neither.
+Called by `profile_modes`. The official library's own provider leaves the command running when the
+program ends, and writes the keys it printed back into the CLI's configuration. This one does
+neither.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class ExternalProvider:
     name: str
     command: str
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    """The environment at the start of the program; `vendor` changes its proxies for the library."""
+    """The environment at the start of the program. `profile_modes` changes the proxies in the
+    environment for the library.
+    """
 
     def get_credentials(self) -> Printed:
         """Run the command and read its output. AccessError R0402 with the cause."""

@@ -1,6 +1,6 @@
 """Journal lines as events for other programs. Pure: folds the run to know what each line changed.
 
-Called by `rollout events` and by the senders of notifications. Event ids locate the journal event:
+Called by `rollout events`. Event ids locate the journal event:
 `118-2` is event 2 of line 118, and `118-2.1`, `118-2.2`, … say more about it.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Final
 
 import msgspec
 
@@ -254,6 +255,14 @@ class Limits(msgspec.Struct, frozen=True):
     leave_quota_ppm: int = limits.LEAVE_QUOTA_PPM
     instances_max: int | None = None
     exposed_max: int = limits.EXPOSED_MAX
+
+
+NAME_MAX: Final = 63
+"""Maximum length of the name of a spec."""
+NAME_PATTERN: Final = rf"[a-z0-9](?:[a-z0-9-]{{0,{NAME_MAX - 2}}}[a-z0-9])?"
+
+is_name = re.compile(NAME_PATTERN).fullmatch
+"""Truthy if the whole text is the name of a spec."""
 
 
 class Spec(msgspec.Struct, frozen=True):

@@ -21,11 +21,11 @@ from pydantic_core import PydanticCustomError
 
 from rollout.model import instance, limits, regions, selector, spec, time
 from rollout.model.phrase import Wording, say
+from rollout.model.spec import NAME_PATTERN, is_name
 from rollout.specfile.project import KeyFileError, Project
 
 """Settings of all models of a spec: camelCase, no unknown fields, no conversion of types."""
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEY_PAIR = re.compile(r"[A-Za-z\u4e00-\u9fff][A-Za-z0-9\u4e00-\u9fff:_.-]{1,127}")
 _NUMBER = re.compile(r"\d+")
 KEY_PAIR_HINT = say("2 to 128 characters: a-z, A-Z, 0-9, `:`, `_`, `.` or `-`, first a letter")
@@ -111,7 +111,7 @@ def _selector(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         hint = say("a-z, 0-9 and `-` inside, at most 63 characters: it becomes part of file names")
         raise fault("R0110", say("`{text}` cannot be a name", text=text[:80]), hint)
     return text
@@ -202,7 +202,7 @@ Share = Annotated[
 ]
 SelectorText = Annotated[str, AfterValidator(_selector), Field(examples=["env=prod, !legacy"])]
 Name = Annotated[
-    str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})
+    str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})
 ]
 KeyPairName = Annotated[
     str,

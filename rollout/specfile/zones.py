@@ -1,6 +1,7 @@
 """Time zones of the IANA database, from the tzdata package, so that the version is known.
 
-Called by `fields` to check a name, and by `app` while planning. Never uses the system's files.
+Called by `window_forms` and `dates` to check a name, and by `app` while planning. Never uses the
+system's files.
 """
 
 from __future__ import annotations

@@ -208,6 +208,7 @@ def twisted(change: str) -> Plan:
             ),
         ),
         "id": (replace(batch, targets=(replace(target, instance="../x"), *batch.targets[1:])),),
+        "case": (replace(batch, targets=(replace(target, instance="i-AB1"), *batch.targets[1:])),),
         "group": (replace(batch, targets=(replace(target, groups=(7,)), *batch.targets[1:])),),
         "attach": (replace(batch, targets=(replace(target, attach=False), *batch.targets[1:])),),
     }[change]
@@ -228,6 +229,7 @@ def test_a_plan_as_made_has_no_contradiction() -> None:
         ("twice", "appears 2 times"),
         ("kind", "does not fit Running"),
         ("id", "`../x` is not an instance id"),
+        ("case", "`i-AB1` is not an instance id"),
         ("group", "groups that do not exist"),
         ("attach", "attach does not fit"),
     ],

@@ -163,15 +163,36 @@ def test_a_misspelled_setting_is_warned_of(
     assert name in talk and meant in talk
 
 
-@pytest.mark.parametrize("command", ["apply", "resume"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "apply fleet.yaml",
+        "resume",
+        "serve --scheduler",
+        "keys ensure x --public-key k.pub",
+        "keys retire x",
+    ],
+)
 def test_what_was_meant_for_the_emulator_does_not_change_production(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A misspelled variable that chooses the service ends the commands that change instances."""
+    """A misspelled variable that chooses the service ends the commands that change something."""
     monkeypatch.setenv("ROLLOUT_EMULATER", "1")
 
-    assert main.main([command, "fleet.yaml"]) == Exit.CONFIG
+    assert main.main(command.split()) == Exit.CONFIG
     assert "error[R0014]" in capsys.readouterr().err
+
+
+def test_a_command_with_the_same_last_word_only_warns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`schedule resume` calls no service, unlike `resume`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROLLOUT_EMULATER", "1")
+
+    assert main.main(["schedule", "resume", "x"]) == Exit.USAGE
+    told = capsys.readouterr().err
+    assert "warning[R0118]" in told and "error[R0014]" not in told
 
 
 def test_every_variable_named_is_read() -> None:

@@ -25,6 +25,8 @@ from rollout.errors import Exit
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Boots, Estimates, LaneQuota
 from rollout.model.plan import Plan
+from rollout.model.time import HOUR, format_instant
+from rollout.model.windows import Interval, PlanWindows
 from rollout.sim.rehearse import rehearsal
 from rollout.sim.rehearse.forecast import Forecast, Spread, WaveEnd, forecast
 from rollout.sim.rehearse.rehearsal import Down, RehearsedSeed
@@ -263,6 +265,25 @@ def test_a_duration_says_whose_it_is(ended: int, words: str) -> None:
     assert words in text
     assert (words in written) is (ended < 3)
     assert ("seeds\n  canary" in text) is (ended < 3)
+
+
+def test_the_end_fits_the_windows_of_the_plan() -> None:
+    """A rehearsal begins when the plan was made. With windows, the duration of a run that begins
+    later differs, so the end is that of the rehearsal.
+    """
+    plan, later = factory.plan(60), factory.NOW + 2 * HOUR
+    chosen = rehearse.prepare(plan, NOTHING)
+    found = Rehearsal(chosen, forecast([LIVED]), [LIVED], later)
+    opens = plan.made_at - HOUR
+    window = PlanWindows("UTC", "2026a", later, (Interval(opens, later, 0, 0),))
+
+    digest = "sha256:" + "0" * 64
+    anytime = shown.text(plan, digest, found, 100)
+    inside = shown.text(msgspec.structs.replace(plan, windows=window), digest, found, 100)
+
+    assert f"Started now, it ends at {format_instant(later + 300_000)}." in anytime
+    begun, ended = format_instant(plan.made_at), format_instant(plan.made_at + 300_000)
+    assert f"Started at {begun}, it ends at {ended}." in " ".join(inside.split())
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

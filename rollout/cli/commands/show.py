@@ -46,7 +46,7 @@ def show(
     given = [instance is not None, wave is not None, exclusions]
     if sum(given) > 1:
         text = say("--instance, --wave and --exclusions cannot be combined")
-        raise UsageError.of("R0001", text, help=say("give one of them"))
+        raise UsageError.of("R0002", text, help=say("give one of them"))
     terminal = Terminal.of(common)
     narrowed = Part(instance, wave, exclusions)
     if plan_file.is_named(target):

@@ -22,7 +22,7 @@ from rollout.cli.views import render, run_words
 from rollout.errors import Exit
 from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.plan import Plan
-from rollout.model.time import Duration, Instant, format_instant
+from rollout.model.time import Instant, format_instant
 
 BARS = " ▁▂▃▄▅▆▇█"
 PICTURE_ROWS = 4
@@ -36,7 +36,7 @@ def text(plan: Plan, digest: str, rehearsed: Rehearsal, width: int) -> str:
     chosen, found, now = rehearsed.chosen, rehearsed.forecast, rehearsed.at
     blocks = [
         _head(plan, digest, chosen, width),
-        _duration(found, now, width),
+        _duration(plan, found, now, width),
         _calls(chosen, found, width),
         *(down(one, most, width) for one, most in zip(found.down, found.down_most, strict=True)),
         _outcomes(found, width),
@@ -119,12 +119,18 @@ def _lane(lane: LaneQuota) -> tuple[str, str, str]:
     return "", pace, tr("run {run} was throttled there", run=lane.run)
 
 
-def _duration(found: Forecast, now: Instant, width: int) -> list[str]:
+def _duration(plan: Plan, found: Forecast, now: Instant, width: int) -> list[str]:
+    """Return the duration and the end. A rehearsal begins when the plan was made; without windows,
+    a run that begins now takes as long.
+    """
     took = found.duration_ms
-    half, most = _clock(now, took.p50), _clock(now, took.p90)
-    end = tr("Started now, it ends at {time}.", time=half)
+    fixed = plan.intervals is not None
+    begin = plan.made_at if fixed else now
+    start = tr("Started at {time}", time=format_instant(begin)) if fixed else tr("Started now")
+    p50, p90 = format_instant(begin + took.p50), format_instant(begin + took.p90)
+    end = tr("{start}, it ends at {time}.", start=start, time=p50)
     if found.seeds > 1:
-        end = tr("Started now, it ends at {half} (P50), {most} (P90).", half=half, most=most)
+        end = tr("{start}, it ends at {half} (P50), {most} (P90).", start=start, half=p50, most=p90)
     lines = render.wrap(f"{duration(_spread(took), found)} {end}", width)
     if len(found.waves) > 1:
         rows = waves(found)
@@ -163,10 +169,6 @@ def _spread(found: Spread) -> str:
         return render.span(found.p50)
     parts = (("P50", found.p50), ("P90", found.p90), (tr("longest"), found.most))
     return ", ".join(f"{word} {render.span(value)}" for word, value in parts)
-
-
-def _clock(now: Instant, after: Duration) -> str:
-    return format_instant(now + after)
 
 
 def _calls(chosen: RehearsalSettings, found: Forecast, width: int) -> list[str]:

@@ -106,7 +106,7 @@ class Groups:
         """
         groups, problems = [], []
         for (index, key), number in self._numbers.items():
-            budget, others, reboots = self._budgets[index], self._others[index, key], 0
+            budget, others = self._budgets[index], self._others[index, key]
             reboots = self._reboots[number]
             members = others + reboots
             cap = budget.cap(members)

@@ -18,9 +18,7 @@ from rollout.model.instance import Instance, MissingInstance
 from rollout.model.phrase import say
 from rollout.model.plan import Batch, BudgetText, Cell, Group, Narrowed, RestartKind, Target, Wave
 from rollout.model.selector import Selector
-from rollout.model.spec import Spec
-
-_FLEET = "fleet"
+from rollout.model.spec import FLEET, Spec
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -90,7 +88,7 @@ class Narrower:
     def budgets(self) -> tuple[BudgetText, ...]:
         """Return the budget of a further cap."""
         cap = self._narrowing.max_down
-        return (BudgetText(_FLEET, str(cap)),) if cap else ()
+        return (BudgetText(FLEET, str(cap)),) if cap else ()
 
     def groups(self, count: int) -> tuple[int, ...]:
         """Return the group of a further cap, the last of `count` groups."""
@@ -132,9 +130,9 @@ class Narrower:
             return tuple(self._waves(waves, None)), kept
         reboots = selected.chosen - selected.stopped
         if reboots:
-            _check_cap(cap, [group.cap for group in groups if group.key == _FLEET], selected.base)
+            _check_cap(cap, [group.cap for group in groups if group.key == FLEET], selected.base)
         self._capped = reboots > 0
-        kept.append(Group(_FLEET, budgets, cap, selected.base, selected.base - reboots))
+        kept.append(Group(FLEET, budgets, cap, selected.base, selected.base - reboots))
         return tuple(self._waves(waves, len(groups))), kept
 
     def _check_wave(self, waves: Iterable[Wave]) -> None:

@@ -1,6 +1,6 @@
 """Find what failed instances have in common: an image, a zone, an OS or an instance type.
 
-Called by `view`, `thresholds` and `quarantine`. Pure; knows targets and outcomes, no run.
+Called by `thresholds` and `quarantine`. Pure; knows targets and outcomes, no run.
 """
 
 from __future__ import annotations

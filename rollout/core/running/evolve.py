@@ -30,8 +30,6 @@ from rollout.model.event import AnyEvent, Trigger
 from rollout.model.halts import HaltReason, halted
 from rollout.model.probe import LoginVerdict
 
-_FINAL = bytes(phase in FINAL for phase in Phase)
-
 _ATTACHED = EXPOSED | DOWN | {Phase.VERIFYING}
 """Phases in which the key pair is, or may be, attached and the instance is unfinished."""
 
@@ -148,7 +146,7 @@ def _run_closed(run: Run, event: ev.RunClosed) -> None:
     invariant(not run.open_calls, "I-25: no call is open at the close")
     invariant(run.aborted or not run.left, "I-25: nothing is unfinished at the close")
     for ordinal in range(len(run.phases)):
-        if not _FINAL[run.phases[ordinal]] and run.phase(ordinal) is not Phase.IN_DOUBT:
+        if run.phase(ordinal) not in FINAL and run.phase(ordinal) is not Phase.IN_DOUBT:
             run.causes.setdefault(ordinal, "aborted")
             move_target(run, ordinal, Trigger.CLOSED)
     run.closed = event

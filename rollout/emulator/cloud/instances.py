@@ -289,7 +289,7 @@ class Instances:
         self.shape[ordinal] = shape
 
     def set_clock(self, by_ms: int) -> None:
-        """Move the clock by `delta`; transitions in progress still take as long."""
+        """Move the clock by `by_ms`; transitions in progress still take as long."""
         for ordinal, transition in self.moves.items():
             begin, until = transition.begin + by_ms, transition.until + by_ms
             self.moves[ordinal] = msgspec.structs.replace(transition, begin=begin, until=until)

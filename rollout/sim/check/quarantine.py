@@ -26,7 +26,7 @@ _UNJUDGED = (RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.STATE)
 
 
 class _Counts:
-    """Failed and done targets, by cohort. A cohort that `may_differ` is judged no more: others
+    """Failed and done targets, by cohort. A cohort that `_may_differ` is judged no more: others
     possibly failed, or an operator or the cloud took a failure back.
     """
 

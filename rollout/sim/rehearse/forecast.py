@@ -1,6 +1,6 @@
 """Forecast from many rehearsed seeds: percentiles, peaks, outcomes. Pure.
 
-Called by the command line with the results of `rehearsal.simulate`. A percentile is a seed's own
+Called by `app.rehearse` with the results of `rehearsal.simulate`. A percentile is a seed's own
 value (nearest rank), never a mean of two.
 """
 

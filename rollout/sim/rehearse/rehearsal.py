@@ -20,6 +20,7 @@ from rollout.emulator.cloud.switches import Switches
 from rollout.emulator.dispatch import Cloud
 from rollout.emulator.fault_plan import FaultPlan
 from rollout.emulator.faults import INSTANCE_FAULTS, Fault
+from rollout.errors import Exit
 from rollout.model import event as ev
 from rollout.model.event import Actor, AnyEvent, OperatorCommand, OperatorVerb
 from rollout.model.plan import Plan
@@ -38,8 +39,6 @@ from rollout.sim.world.values import ValueArrivals
 
 LIFE_DAYS_MAX = 30
 """A longer run is not simulated to its end."""
-IN_PROGRESS = 8
-"""The ending of a seed that was not simulated to its end."""
 
 OnTurn = Callable[[int, int], None]
 """Called after every turn with the number of unfinished targets, and of all."""
@@ -246,7 +245,7 @@ class _Watch:
 def _ending(run: Run) -> tuple[int, str]:
     """Return the exit code, and why the run did not finish."""
     if not run.stopping:
-        return IN_PROGRESS, f"not over after {LIFE_DAYS_MAX} days"
+        return Exit.IN_PROGRESS, f"not over after {LIFE_DAYS_MAX} days"
     return exit_of(run), f"{run.halted.reason}: {run.halted.detail}" if run.halted else ""
 
 
