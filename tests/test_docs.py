@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from rollout import specfile
 from rollout.cli import main, options
@@ -19,6 +20,7 @@ from rollout.core.running.journey import Phase
 from rollout.errors import CODES, EXIT_ORDER, Exit
 from rollout.model import command, event
 from rollout.model.plan import Reason
+from rollout.specfile.models import SpecForm
 from tests import manual, reference, tree
 
 DOCS = sorted([*(tree.ROOT / "docs").rglob("*.md"), tree.ROOT / "README.md"])
@@ -106,6 +108,14 @@ def test_every_field_of_a_spec_is_documented() -> None:
     missing = [key for key in _keys(specfile.json_schema()) if f"`{key}" not in SPEC]
 
     assert not missing
+
+
+def test_the_production_example_has_every_field_of_spec() -> None:
+    """plans/production.yaml has each field that `spec` may have."""
+    form = YAML(typ="safe").load(tree.ROOT / "plans" / "production.yaml")
+    fields = {each.alias for each in SpecForm.model_fields.values()}
+
+    assert set(form["spec"]) == fields
 
 
 def _keys(schema: Any) -> set[str]:

@@ -79,7 +79,7 @@ class Metadata(Form):
     name: Name
     """Name of the plan file and the runs, and the text that confirms `apply`."""
     labels: dict[str, str] = {}
-    """Free text values, copied to journal, events and reports."""
+    """Free texts. The plan contains them."""
 
 
 class KeyPairForm(Form):
