@@ -211,6 +211,8 @@ matching rule decides. `ALIBABA_CLOUD_SAFETY_POLICY_ENABLED` and `ALIBABA_CLOUD_
   with exit 7 (R0701). A `resume` continues what was confirmed. A schedule cannot confirm: its tick
   ends with R0542, which names the command for an operator.
 - Rules for read-only actions (`DescribeInstances`, `GetCallerIdentity`) count only if they deny.
+- A rule about TagResources or UntagResources ends no command. The run continues without marks
+  (R0621).
 - A file or variable that cannot be understood allows nothing (R0418).
 
 The rules apply to the emulator as well, except in `rollout demo`.

@@ -24,7 +24,9 @@ from rollout.emulator.http import server
 from rollout.errors import Exit
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Boots, Estimates, LaneQuota
+from rollout.model.gate import HttpGate
 from rollout.model.plan import Plan
+from rollout.model.spec import WaveGate
 from rollout.model.time import HOUR, format_instant
 from rollout.model.windows import Interval, PlanWindows
 from rollout.sim.rehearse import rehearsal
@@ -284,6 +286,41 @@ def test_the_end_fits_the_windows_of_the_plan() -> None:
     assert f"Started now, it ends at {format_instant(later + 300_000)}." in anytime
     begun, ended = format_instant(plan.made_at), format_instant(plan.made_at + 300_000)
     assert f"Started at {begun}, it ends at {ended}." in " ".join(inside.split())
+
+
+ASKED = "open at once (assumed; a rehearsal asks no gate)"
+PROMOTED = "manual: promoted at once (assumed)"
+
+
+@pytest.mark.parametrize(
+    "questions, manual, lines",
+    [
+        (False, False, []),
+        (True, False, [f"  gates   {ASKED}"]),
+        (False, True, [f"  gates   {PROMOTED}"]),
+        (True, True, [f"  gates   {ASKED}", f"          {PROMOTED}"]),
+    ],
+)
+def test_what_is_assumed_of_gates_is_printed(
+    *, questions: bool, manual: bool, lines: list[str]
+) -> None:
+    """A rehearsal asks no gate and promotes manual ones at once: text and page say so."""
+    plan = factory.plan(60)
+    if questions:
+        plan = msgspec.structs.replace(plan, gates=(HttpGate(url="https://alerts.internal"),))
+    if manual:
+        canary, *rest = plan.waves
+        canary = msgspec.structs.replace(canary, gate=WaveGate.MANUAL)
+        plan = msgspec.structs.replace(plan, waves=(canary, *rest))
+    chosen = rehearse.prepare(plan, NOTHING)
+    rehearsed = Rehearsal(chosen, forecast([LIVED]), [LIVED], factory.NOW)
+
+    text = shown.text(plan, "sha256:" + "0" * 64, rehearsed, 100).splitlines()
+    written = page.page(plan, "sha256:" + "0" * 64, rehearsed)
+
+    assert [line for line in text if line.endswith((ASKED, PROMOTED))] == lines
+    assert ("a rehearsal asks no gate" in written) is questions
+    assert ("manual: promoted at once" in written) is manual
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

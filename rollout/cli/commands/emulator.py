@@ -49,7 +49,8 @@ def emulator(
     boot_time
         Time from an accepted restart until the instance is Running, in `s` or `ms`.
     faults
-        YAML list of faults to inject, each `{ fault, probability, actions }`. Default: none.
+        Faults to inject: a YAML list of `{ fault, probability, actions, delay, code }`, or
+        `hostile`. Default: none.
     ssh
         Also serve SSH logins of Running Linux instances. On Linux each instance has a loopback
         address of its own as its private address.

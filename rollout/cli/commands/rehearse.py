@@ -34,7 +34,8 @@ def rehearse(
     seeds
         Number of simulations, each with another seed. The default is smaller for larger plans.
     faults
-        Faults to inject: a YAML list of `{ fault, probability, actions }`, or `hostile`.
+        Faults to inject: a YAML list of `{ fault, probability, actions, delay, code }`, or
+        `hostile`.
     boot_time
         Time from an accepted restart until the instance is Running, as `90s` or `2m`.
     quota

@@ -31,7 +31,7 @@ def resume(
     last
         Resume the newest open run, or do nothing if none is open. For schedulers: unlike
         `resume RUN`, it continues no paused run, and none that halted for failures, conflicts,
-        drift or another run.
+        drift, another run, refused requests or `--until-wave`.
     reason
         Reason why a paused run continues, for the journal.
     output

@@ -22,6 +22,7 @@ from rollout.cli.views import render, run_words
 from rollout.errors import Exit
 from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.plan import Plan
+from rollout.model.spec import WaveGate
 from rollout.model.time import Instant, format_instant
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -76,10 +77,7 @@ def _head(plan: Plan, digest: str, chosen: RehearsalSettings, width: int) -> lis
         seeds=_seeds(chosen.seeds),
     )
     lines += render.wrap(title, width)
-    rows = assumptions(chosen)
-    if plan.questions():
-        rows.append((tr("gates"), tr("open at once"), tr("assumed; a rehearsal asks no gate")))
-    for what, value, why in rows:
+    for what, value, why in assumptions(plan, chosen):
         source = tr("{value} ({source})", value=value, source=why) if why else value
         first = "  " + render.padded(what, 8)
         lines += render.wrap(source, width, first=first, rest=" " * 10)
@@ -90,7 +88,7 @@ def _seeds(number: int) -> Phrase:
     return say_many("{number:,} seed", "{number:,} seeds", number)
 
 
-def assumptions(chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
+def assumptions(plan: Plan, chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
     """Return the assumptions, their values and their sources."""
     assumed, sources = chosen.assumed, chosen.sources
     boot = f"{render.span(assumed.boot_ms)} ± {assumed.boot_spread_percent} %"
@@ -105,7 +103,18 @@ def assumptions(chosen: RehearsalSettings) -> list[tuple[str, str, str]]:
         (tr("call"), f"{least:,}–{most:,} ms", tr("assumed")),
         (tr("faults"), chosen.faults or tr("none"), "--faults" if chosen.faults else ""),
         (tr("seeds"), f"{chosen.seeds:,}", sources.seeds),
+        *_gates(plan),
     ]
+
+
+def _gates(plan: Plan) -> list[tuple[str, str, str]]:
+    """Return what is assumed of the gates: of the questions, and of the manual ones."""
+    rows: list[tuple[str, str, str]] = []
+    if plan.questions():
+        rows.append((tr("gates"), tr("open at once"), tr("assumed; a rehearsal asks no gate")))
+    if any(wave.gate is WaveGate.MANUAL for wave in plan.waves):
+        rows.append(("" if rows else tr("gates"), tr("manual: promoted at once"), tr("assumed")))
+    return rows
 
 
 def _lane(lane: LaneQuota) -> tuple[str, str, str]:

@@ -49,7 +49,7 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsal) -> str:
         _figures(found),
         _section(
             tr("Assumed"),
-            _table((tr("what"), tr("value"), tr("from")), forecast.assumptions(chosen)),
+            _table((tr("what"), tr("value"), tr("from")), forecast.assumptions(plan, chosen)),
         ),
         *(
             _section(forecast.down_title(one, most), _down(one))
