@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 
 from rollout.sim.check import coverage, crashes, trial
-from rollout.sim.check.crashes import TWELVE
+from rollout.sim.check.crashes import FOURTEEN
 from rollout.sim.check.trial import Tally, Trial
 from rollout.sim.world.world import World
 
@@ -68,11 +68,11 @@ def _trials(seeds: Iterable[int], jobs: int, *, real: bool) -> Iterator[Trial]:
 
 
 def _crash_pairs(jobs: int) -> int:
-    """Simulate two crashes at every pair of points of a run of twelve instances."""
+    """Simulate two crashes at every pair of points of a run of fourteen instances."""
     began = time.perf_counter()
-    expected = crashes.ends(World(TWELVE).run())
-    after = functools.partial(crashes.pairs_after, TWELVE, expected)
-    firsts = range(1, crashes.points(TWELVE) + 1)
+    expected = crashes.ends(World(FOURTEEN).run())
+    after = functools.partial(crashes.pairs_after, FOURTEEN, expected)
+    firsts = range(1, crashes.points(FOURTEEN) + 1)
     with multiprocessing.get_context("spawn").Pool(jobs) if jobs > 1 else nullcontext() as pool:
         found = list(pool.imap(after, firsts) if pool else map(after, firsts))
     wrong = {pair: texts for one in found for pair, texts in one.wrong.items()}

@@ -92,8 +92,8 @@ REFERENCES = {
         ),
     ),
 }
-TWELVE = calm(size=18)
-"""Twelve targets, of which one is a canary; the other six instances are excluded."""
+FOURTEEN = calm(size=18)
+"""Fourteen targets, of which one is a canary; the other four instances are excluded."""
 
 
 def points(reference: Scenario) -> int:
