@@ -41,9 +41,9 @@ class Session:
     """Where runs are stored, how to connect and where to report.
 
     `allow_unsafe_fs` accepts a network or user-space file system for the runs directory. Without
-    `wait`, a run that is paused or reaches a manual gate halts instead of waiting (R0508, R0509).
-    `until_wave` names the wave after which the run halts (R0616); empty: none. Without `fence`, no
-    marks on key pairs are written, and those of other runs do not count.
+    `wait`, a run that would wait for an operator, a gate or a window halts (R0508, R0509, R0522,
+    R0526). `until_wave` names the wave after which the run halts (R0616); empty: none.
+    Without `fence`, no marks on key pairs are written, and those of other runs do not count.
     """
 
     runs_dir: Path = Path("runs")

@@ -168,9 +168,10 @@ class RunStore(Protocol):
     def lock(
         self, now: Instant, say: Callable[[str], None] = ...
     ) -> AbstractAsyncContextManager[LockedStore]:
-        """Hold the store's lock: one process drives runs at a time.
+        """Hold the store's lock, which a process needs while it starts or resumes a run.
 
-        `say` receives a message before a wait. Errors: ConflictError R0603, StorageError R0802.
+        `LockedStore.share` may release it before the end of the context. `say` receives a message
+        before a wait. Errors: ConflictError R0603, StorageError R0802.
         """
 
 

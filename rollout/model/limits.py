@@ -1,6 +1,6 @@
-"""All limits of the program, with units and reasons.
+"""Limits of inventories, plans and runs, with units and reasons.
 
-`ecs.contract` has the limits of the API; these are ours.
+`ecs.contract` has the limits of the API. Other modules have constants for limits of their own.
 """
 
 from __future__ import annotations
