@@ -21,7 +21,7 @@ def cases(number: int) -> settings:
     """Return the settings of a property whose cases are expensive: so many of them, but as many as
     the profile says for `make soak` and for mutants.
     """
-    profile, usual = settings(), settings.get_profile("rollout")
+    profile, usual = settings(), settings.get_profile("default")
     own = profile.max_examples == usual.max_examples
     return settings(max_examples=number if own else profile.max_examples)
 

@@ -22,12 +22,11 @@ async def check(plan: Plan, service: Service, store: RunStore) -> None:
 
     Locks and leases decide about runs of `store`. A mark that cannot be read is none.
     """
-    known = {run.id for run in store.runs()}
     now = service.clock.now()
 
     async def check_one(marked: MarkedKeyPair) -> None:
         found = await marks.read_from(service, marked)
-        if found is not None and found.run not in known and found.counts(now):
+        if found is not None and found.counts(now) and marks.is_foreign(found, store):
             raise _conflict(marked, found)
 
     await parallel.check_all(check_one, marks.key_pairs(plan))

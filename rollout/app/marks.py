@@ -8,7 +8,6 @@ the mark back, and the run whose mark was replaced halts.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -20,15 +19,16 @@ from rollout.app import parallel, person, safety_rules
 from rollout.app.notices import Notices
 from rollout.core.running.state import Run
 from rollout.engines.service import Service
-from rollout.errors import Problem
+from rollout.errors import Problem, RolloutError
 from rollout.journal.store import RunStore
 from rollout.model import limits
-from rollout.model.fence import LIFE_MS, TAG_KEY, Fence, read
+from rollout.model.event import RunStarted
+from rollout.model.fence import LIFE_MS, TAG_KEY, Fence, origin_of, read
 from rollout.model.outcome import Done, Refused, RetryClass, Unknown
 from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan
 from rollout.model.site import Site
-from rollout.model.time import Instant, format_instant
+from rollout.model.time import Duration, format_instant
 
 RENEW_S: Final = LIFE_MS / 3000
 RETRY_S: Final = 1.0
@@ -36,6 +36,12 @@ RETRY_S: Final = 1.0
 REPLACED_S: Final = 2.0
 """When the marks are read again after the first ones were written: a run that found no mark in the
 same moment has written its own by then.
+"""
+VISIT_S: Final = 5.0
+"""How long the calls of a wave wait for a reading: what has not answered by then is not read."""
+WRITE_MS: Final[Duration] = 1_000
+"""A mark is written at most this long after it was read: a run that read it back and reads it again
+after `REPLACED_S` finds a later one.
 """
 END_S: Final = 3.0
 """How long the end of a process waits until its marks are removed."""
@@ -70,11 +76,21 @@ def described(marked: MarkedKeyPair, found: Fence) -> Phrase:
     )
 
 
+def is_foreign(found: Fence, store: RunStore) -> bool:
+    """Return whether the mark is of another runs directory than `store`. One that cannot be read
+    knows no run.
+    """
+    try:
+        return not any(found.is_of(run.started) for run in store.runs() if run.id == found.run)
+    except RolloutError:
+        return True
+
+
 def marks_of(run: Run, service: Service, store: RunStore) -> Marks | None:
-    """Return the marks for a run; None for an aborted one, which attaches nothing more."""
-    if run.aborted is not None:
+    """Return the marks for a started run; None for an aborted one, which attaches nothing more."""
+    if run.aborted is not None or run.started is None:
         return None
-    return Marks(service, store, run.run_id, run.epoch, key_pairs(run.plan))
+    return Marks(service, store, run.started, run.epoch, key_pairs(run.plan))
 
 
 async def while_driving(
@@ -107,10 +123,9 @@ class Marks:
 
     service: Service
     store: RunStore
-    run: str
+    started: RunStarted
     epoch: int
     key_pairs: list[MarkedKeyPair]
-    _began: Instant = field(init=False)
     _written: set[str] = field(default_factory=set)
     _marked: set[MarkedKeyPair] = field(default_factory=set)
     _refused: str | Phrase = ""
@@ -118,11 +133,6 @@ class Marks:
     _found: anyio.Event = field(default_factory=anyio.Event)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
     _read_for: int = -1
-
-    def __post_init__(self) -> None:
-        self._began = self.service.clock.now()
-        if rules := safety_rules.matched(("TagResources", "UntagResources")):
-            self._refused = say("a rule about {rule}", rule=rules[0].text)
 
     def lost(self) -> str:
         """Return which run of another runs directory marked a key pair; empty if none is known."""
@@ -135,27 +145,37 @@ class Marks:
     async def read_before(self, wave: int) -> None:
         """Read the marks before the first call of a wave, after writing those that are missing.
 
-        Later calls of the wave wait for the same reading.
+        Calls of the wave wait for this reading, at most for `VISIT_S`, and for that long before it
+        where another one has begun.
         """
+        if self._read_for >= wave:
+            return
         async with self._turn:
             if self._read_for < wave:
                 await self._visit(set(self.key_pairs) - self._marked)
                 self._read_for = wave
 
     async def keep(self, notices: Notices) -> None:
-        """Write, read and renew the marks until cancelled; warn if they are not permitted.
+        """Write, read and renew the marks until cancelled; warn once if they are not permitted.
 
         A key pair that does not exist yet is tried again: the run imports it. Raises nothing.
         """
-        pause_s = RETRY_S
-        while not self._refused:
+        pause_s, warned = RETRY_S, False
+        while True:
             await self._visit_in_turn(self.key_pairs)
-            if self._marked.issuperset(self.key_pairs):
+            if self._refused and not warned:
+                warned = True
+                self._warn(notices)
+            if self._refused:
+                pause_s = RENEW_S
+            elif self._marked.issuperset(self.key_pairs):
                 await anyio.sleep(REPLACED_S)
                 await self._visit_in_turn(())
                 pause_s = RENEW_S
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, RENEW_S)
+
+    def _warn(self, notices: Notices) -> None:
         text = say(
             "the key pairs of the run are not marked for other operators: {why}", why=self._refused
         )
@@ -172,7 +192,8 @@ class Marks:
                 by = self.service.clock.now() + limits.CALL_TIMEOUT_MS
                 await self.service.client.untag_key_pair(site.region, name, TAG_KEY, not_after=by)
 
-        await parallel.check_all(remove_one, sorted(self._marked))
+        if self._written:
+            await parallel.check_all(remove_one, self.key_pairs)
 
     async def _visit_in_turn(self, write: Collection[MarkedKeyPair]) -> None:
         async with self._turn:
@@ -180,16 +201,19 @@ class Marks:
 
     async def _visit(self, write: Collection[MarkedKeyPair]) -> None:
         """Read all marks, and write these between two readings, unless another run has its mark
-        there.
+        there. What takes longer than `VISIT_S` is left to the next visit.
         """
+        rules = safety_rules.matched(("TagResources", "UntagResources"))
+        self._refused = say("a rule about {rule}", rule=rules[0].text) if rules else ""
 
         async def visit(marked: MarkedKeyPair) -> None:
-            if await self._is_free(marked) and marked in write and not self._refused:
+            if await self._is_free(marked) and marked in write and not rules:
                 await self._write(marked)
                 await self._is_free(marked)
 
         try:
-            await parallel.check_all(visit, self.key_pairs)
+            with anyio.move_on_after(VISIT_S):
+                await parallel.check_all(visit, self.key_pairs)
         except Exception as error:  # noqa: BLE001 - a mark that cannot be written stops no run
             self._refused = type(error).__name__
 
@@ -205,23 +229,20 @@ class Marks:
         return False
 
     def _is_foreign(self, found: Fence) -> bool:
-        """Return whether a mark counts and was written for another runs directory. One with this
-        run's id may be of a former process, or of the same plan elsewhere.
-        """
-        if found.text() in self._written or not found.counts(self.service.clock.now()):
-            return False
-        if found.run == self.run:
-            return found.epoch >= self.epoch or found.until > self._began + LIFE_MS
-        return all(found.run != one.id for one in self.store.runs())
+        """Return whether a mark counts and was written for another runs directory."""
+        own = found.text() in self._written or found.is_of(self.started)
+        return not own and found.counts(self.service.clock.now()) and is_foreign(found, self.store)
 
     async def _write(self, marked: MarkedKeyPair) -> None:
-        """Write one mark, or keep the reason why a later try would be refused too."""
+        """Write one mark, or keep the reason why it is refused."""
         site, name = marked
         now = self.service.clock.now()
-        mine = Fence(self.run, self.epoch, now + LIFE_MS, _process()).text()
+        mine = Fence(
+            self.started.run, origin_of(self.started), self.epoch, now + LIFE_MS, _process()
+        ).text()
         self._written.add(mine)  # first: a call without an answer may have written it
         outcome = await self.service.client.tag_key_pair(
-            site.region, name, TAG_KEY, mine, not_after=now + limits.CALL_TIMEOUT_MS
+            site.region, name, TAG_KEY, mine, not_after=now + WRITE_MS
         )
         if isinstance(outcome, Done):
             self._marked.add(marked)
@@ -229,12 +250,12 @@ class Marks:
             self._refused = f"{outcome.code} {outcome.message}".strip()
 
 
+def _process() -> str:
+    """Return this process, as operators elsewhere read it."""
+    return f"{person.user()}@{socket.gethostname()}"
+
+
 _TEMPORARY: Final = frozenset(
     {RetryClass.THROTTLED, RetryClass.UNSENT, RetryClass.KEY_PAIR, RetryClass.CLOCK}
 )
 """Refusals after which a mark is tried again. KEY_PAIR: there is no such key pair yet."""
-
-
-def _process() -> str:
-    """Return this process for operators elsewhere; unique among runs of the same plan."""
-    return f"{os.getpid()}.{person.user()}@{socket.gethostname()}"

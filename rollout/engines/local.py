@@ -237,7 +237,8 @@ class LocalEngine:
         key pair has no mark before its import.
         """
         marks, wave = self.ports.marks, self.loop.decider.run.wave_open
-        if marks is None or wave is None or isinstance(issued.command, ImportKey):
+        imports = isinstance(issued.command, ImportKey)
+        if marks is None or wave is None or imports or self.loop.frozen:
             return False
         await marks.read_before(wave)
         return bool(marks.lost())

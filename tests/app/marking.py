@@ -16,7 +16,8 @@ from rollout.ecs.wire import HttpReply
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
 from rollout.emulator.http import server
 from rollout.errors import Exit, Problem
-from rollout.model.fence import TAG_KEY, Fence, read
+from rollout.model.event import Actor, RunStarted
+from rollout.model.fence import TAG_KEY, Fence, origin_of, read
 from tests.app import service as stage
 from tests.app.test_preflight import RUNS
 
@@ -54,14 +55,25 @@ def clouded(*, with_key: bool = True) -> EmulatedCloud:
     return cloud
 
 
+def began(run: str, at: int = 0) -> RunStarted:
+    """The first event of a journal; another instant makes another journal of the same plan."""
+    return RunStarted("1.0", run, "", "", "", 1, Actor("li.wei", "", "ops-1", 7, ""), at)
+
+
 def mark(
-    cloud: EmulatedCloud, run: str, left_ms: int, region: str = REGIONS[1], epoch: int = 1
+    cloud: EmulatedCloud,
+    run: str,
+    left_ms: int,
+    region: str = REGIONS[1],
+    started: RunStarted | None = None,
 ) -> None:
-    """Let a process elsewhere mark the key pair of a region."""
+    """Let a process mark the key pair of a region: one elsewhere, or one of the journal that began
+    with `started`.
+    """
     pair = cloud.pairs.find(region, KEY)
     assert pair is not None
-    text = Fence(run, epoch, server.wall_clock_ms() + left_ms, "zhou.min@ops-2").text()
-    pair.tags = ((TAG_KEY, text),)
+    origin, until = origin_of(started or began(run, -1)), server.wall_clock_ms() + left_ms
+    pair.tags = ((TAG_KEY, Fence(run, origin, 1, until, "zhou.min@ops-2").text()),)
 
 
 def marks_on(cloud: EmulatedCloud) -> list[Fence | None]:

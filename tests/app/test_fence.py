@@ -93,11 +93,19 @@ async def test_an_old_or_impossible_mark_does_not_count(project: Path, left_ms: 
 
 @pytest.mark.asyncio
 async def test_runs_of_the_same_runs_directory_are_known(project: Path) -> None:
-    """Locks and leases decide about them, such as the one of a killed process before its resume."""
+    """Locks and leases decide about them, such as the one of a killed process before its resume. A
+    mark of the same plan's run elsewhere counts also when this directory has one.
+    """
     cloud = clouded()
     saved = await planned(cloud, project)
     assert await applied(cloud, saved, Heard()) is Exit.DONE
-    mark(cloud, run_id(saved.digest), 5 * MINUTE)
+    (run,) = RUNS.runs()
 
     async with stage.connected(cloud) as service:
+        mark(cloud, run.id, 5 * MINUTE, started=run.started)
         await fence.check(saved.plan, service, RUNS)
+
+        mark(cloud, run.id, 5 * MINUTE)
+        with pytest.raises(RolloutError) as caught:
+            await fence.check(saved.plan, service, RUNS)
+    assert code_of(caught) == ("R0620", Exit.CONFLICT)

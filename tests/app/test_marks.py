@@ -9,10 +9,11 @@ import anyio
 import pytest
 
 from rollout.app import marks, runs
-from rollout.ecs.transport import AiohttpTransport, SignedCall
+from rollout.ecs.transport import AiohttpTransport, Lost, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.emulator.cloud.users import Statement, User
-from rollout.errors import Exit
+from rollout.errors import Exit, StorageError
+from rollout.journal.directory import DirectoryStore
 from rollout.model.fence import LIFE_MS, Fence
 from rollout.model.time import MINUTE
 from tests.app import service as stage
@@ -21,6 +22,7 @@ from tests.app.marking import (
     Watched,
     all_marked,
     applied,
+    began,
     clouded,
     mark,
     marks_on,
@@ -59,7 +61,7 @@ async def test_a_mark_names_run_and_process_while_the_run_is_driven(project: Pat
     async with stage.connected(cloud) as service:
         service.allow_key_changes()
         pairs = marks.key_pairs((await planned(cloud, project)).plan)
-        mine = marks.Marks(service, RUNS, "r-aaaa", 3, pairs)
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 3, pairs)
 
         async def drive() -> None:
             await all_marked(cloud)
@@ -79,7 +81,7 @@ async def test_the_marks_of_others_are_not_removed(project: Path) -> None:
     async with stage.connected(cloud) as service:
         service.allow_key_changes()
         pairs = marks.key_pairs((await planned(cloud, project)).plan)
-        mine = marks.Marks(service, RUNS, "r-aaaa", 1, pairs)
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
 
         async def drive() -> None:
             await all_marked(cloud)
@@ -106,7 +108,7 @@ async def test_an_error_of_the_run_passes_and_the_marks_are_removed(project: Pat
 
         with pytest.raises(LookupError, match="of the run"):
             await marks.while_driving(
-                drive, marks.Marks(service, RUNS, "r-aaaa", 1, pairs), Heard()
+                drive, marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs), Heard()
             )
     assert marks_on(cloud) == [None, None]
 
@@ -212,16 +214,16 @@ async def test_of_two_runs_that_start_at_once_the_one_whose_mark_was_replaced_en
         stage.connected(cloud, AtOnce) as second,
         anyio.create_task_group() as tasks,
     ):
-        both = [marks.Marks(first, RUNS, "r-aaaa", 1, pair)]
-        both.append(marks.Marks(second, RUNS, "r-bbbb", 1, pair))
+        both = [marks.Marks(first, RUNS, began("r-aaaa"), 1, pair)]
+        both.append(marks.Marks(second, RUNS, began("r-bbbb"), 1, pair))
         for one in both:
             one.service.allow_key_changes()
             tasks.start_soon(one.read_before, 0)
 
     here = marks_on(cloud)[0]
     assert here is not None
-    lost = [one.run for one in both if one.lost()]
-    assert lost == [one.run for one in both if one.run != here.run]
+    lost = [one.started.run for one in both if one.lost()]
+    assert lost == [run for run in ("r-aaaa", "r-bbbb") if run != here.run]
 
 
 @pytest.mark.asyncio
@@ -230,11 +232,10 @@ async def test_a_mark_that_was_replaced_after_it_was_read_back_is_found_soon(
 ) -> None:
     """The marks are read again two seconds after they were written, not only before a wave."""
     cloud = clouded()
+    pairs = marks.key_pairs((await planned(cloud, project)).plan)
     async with stage.connected(cloud) as service:
         service.allow_key_changes()
-        mine = marks.Marks(
-            service, RUNS, "r-aaaa", 1, marks.key_pairs((await planned(cloud, project)).plan)
-        )
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
 
         async def drive() -> None:
             await mine.read_before(0)
@@ -249,25 +250,24 @@ async def test_a_mark_that_was_replaced_after_it_was_read_back_is_found_soon(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "run, epoch, left_ms, lost",
+    "run, at, left_ms, lost",
     [
-        ("r-aaaa", 1, LIFE_MS - MINUTE, False),  # of the process before this one
-        ("r-aaaa", 2, LIFE_MS - MINUTE, True),  # the same plan elsewhere
-        ("r-aaaa", 1, LIFE_MS + MINUTE, True),  # written after this process began
-        ("r-other", 1, -MINUTE, False),
-        ("r-other", 1, LIFE_MS, True),
+        ("r-aaaa", 0, LIFE_MS + MINUTE, False),  # a former process, whose clock was ahead
+        ("r-aaaa", 5, LIFE_MS - MINUTE, True),  # the same plan in another runs directory
+        ("r-other", 0, -MINUTE, False),
+        ("r-other", 0, LIFE_MS, True),
     ],
 )
 async def test_whose_mark_ends_a_run(
-    project: Path, run: str, epoch: int, left_ms: int, *, lost: bool
+    project: Path, run: str, at: int, left_ms: int, *, lost: bool
 ) -> None:
     """Marks of its own former process and old ones are replaced; others are left and end it."""
     cloud = clouded()
     pairs = marks.key_pairs((await planned(cloud, project)).plan)
-    mark(cloud, run, left_ms, epoch=epoch)
+    mark(cloud, run, left_ms, started=began(run, at))
     async with stage.connected(cloud) as service:
         service.allow_key_changes()
-        mine = marks.Marks(service, RUNS, "r-aaaa", 2, pairs)
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 2, pairs)
         await mine.read_before(0)
 
     first, second = marks_on(cloud)
@@ -278,14 +278,88 @@ async def test_whose_mark_ends_a_run(
 
 
 @pytest.mark.asyncio
+async def test_a_runs_directory_that_cannot_be_read_knows_no_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark that was read is not passed over because of an error of the disk."""
+    cloud = clouded()
+    pairs = marks.key_pairs((await planned(cloud, project)).plan)
+    mark(cloud, "r-other", LIFE_MS)
+
+    def broken(_: object) -> None:
+        raise StorageError.of("R0802", "the runs directory cannot be read")
+
+    monkeypatch.setattr(DirectoryStore, "runs", broken)
+    async with stage.connected(cloud) as service:
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
+        await mine.read_before(0)
+    assert "r-other" in mine.lost()
+
+
+class Silent(Watched):
+    """One region does not answer calls about key pairs."""
+
+    async def send(self, call: SignedCall) -> HttpReply:
+        if "cn-shanghai" in call.query and "Pairs" in call.action:
+            await anyio.sleep(60)
+        return await super().send(call)
+
+
+@pytest.mark.asyncio
+async def test_a_region_that_does_not_answer_delays_no_call_for_long(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls of a wave wait five seconds for a reading, and then leave without it; the other
+    region's key pair is marked.
+    """
+    monkeypatch.setattr(marks, "VISIT_S", 0.3)
+    cloud = clouded()
+    pairs = marks.key_pairs((await planned(cloud, project)).plan)
+    async with stage.connected(cloud, Silent) as service:
+        service.allow_key_changes()
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
+        with anyio.fail_after(20):
+            await mine.read_before(0)
+
+    first, second = marks_on(cloud)
+    assert first is not None and second is None and mine.lost() == ""
+
+
+class Unanswered(Watched):
+    """The answers to TagResources are lost."""
+
+    async def send(self, call: SignedCall) -> HttpReply:
+        reply = await super().send(call)
+        if call.action == "TagResources":
+            raise Lost("reset")
+        return reply
+
+
+@pytest.mark.asyncio
+async def test_a_mark_whose_answer_was_lost_is_removed(project: Path) -> None:
+    """It may have been written, so it is read at the end."""
+    cloud = clouded()
+    async with stage.connected(cloud, Unanswered) as service:
+        service.allow_key_changes()
+        pairs = marks.key_pairs((await planned(cloud, project)).plan)
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
+
+        async def drive() -> None:
+            await mine.read_before(0)
+            assert None not in marks_on(cloud)
+
+        await marks.while_driving(drive, mine, Heard())
+    assert marks_on(cloud) == [None, None]
+
+
+@pytest.mark.asyncio
 async def test_a_run_that_halted_or_was_drained_leaves_no_mark(project: Path) -> None:
     """Its calls are refused unsent, but for those that free the key pairs for others."""
     cloud = clouded()
+    pairs = marks.key_pairs((await planned(cloud, project)).plan)
     async with stage.connected(cloud) as service:
         service.allow_key_changes()
-        mine = marks.Marks(
-            service, RUNS, "r-aaaa", 1, marks.key_pairs((await planned(cloud, project)).plan)
-        )
+        mine = marks.Marks(service, RUNS, began("r-aaaa"), 1, pairs)
 
         async def drive() -> None:
             await mine.read_before(0)

@@ -57,6 +57,32 @@ def test_a_member_that_stays_down_does_not_block_those_that_reserved_permits(see
     assert trial.run(seed).wrong == []
 
 
+@pytest.mark.parametrize("seed", [4057, 6525])
+def test_a_member_that_is_down_counts_although_no_census_observed_it_down(seed: int) -> None:
+    """It gave its permit back while it was held (4057), or went down while the machine was
+    suspended, with an answer from before (6525).
+    """
+    assert trial.run(seed).wrong == []
+
+
+@pytest.mark.parametrize("seed", [11276, 20986, 21034, 27881])
+def test_a_batch_that_was_observed_before_its_limits_shrank_is_not_attached(seed: int) -> None:
+    """Members went down, or restarts in doubt were released under `strict`, before its attach."""
+    assert trial.run(seed).wrong == []
+
+
+def test_a_canary_that_refuses_the_new_key_halts_the_run_although_it_was_accepted_in_doubt() -> (
+    None
+):
+    """The operator accepted that its restart was unproven, and not that its login is refused."""
+    assert trial.run(33989).wrong == []
+
+
+def test_a_bake_counts_from_the_close_also_if_the_machine_is_suspended_then() -> None:
+    """The line is written ten minutes after its events."""
+    assert trial.run(11798).wrong == []
+
+
 def test_a_failing_seed_prints_the_line_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         before the round are no part of it.
         """
         if now - sent_at > limits.STATE_AGE_MAX_MS:
+            self.heard[call.site] = now
             self.failed(call, now)
             return False
         self.open[call.site] -= 1

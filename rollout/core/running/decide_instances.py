@@ -45,7 +45,8 @@ RESTARTS_A_STEP_MAX = 256
 
 class Step:
     """The decisions of one step: events to put, observations to start, instances that wait for a
-    permit (`parks`) or a rate (`paced`), each with the group.
+    permit (`parks`) or a rate (`paced`), each with the group, and batches that go back to the queue
+    before their attach (`returns`).
     """
 
     def __init__(self, waiting: Waiting, now: Instant) -> None:
@@ -57,15 +58,17 @@ class Step:
         self.observations: list[ServiceObservation] = []
         self.probes: list[Probe] = []
         self.parks: list[tuple[int, int]] = []
+        self.returns: list[tuple[int, ...]] = []
         self.paced: list[tuple[int, int]] = []
         self.free = FreePermits(waiting.permits)
         self.starts = FreeStarts(waiting.permits, now)
         self.intents = 0
         self.reserved: Counter[int] = Counter()
+        self.attaching = 0
 
     def __bool__(self) -> bool:
         observed = self.observations or self.probes
-        return bool(self.events or observed or self.parks or self.paced)
+        return bool(self.events or observed or self.parks or self.paced or self.returns)
 
     def intend(
         self,
@@ -98,17 +101,27 @@ class Step:
         by_age = observed_at + limits.STATE_AGE_MAX_MS
         return by_age if send_by is None else min(by_age, send_by)
 
-    def reserve(self, ordinals: Sequence[int]) -> bool:
-        """Return whether all of these can reserve their permits in this step, and count them."""
+    def reserve(self, ordinals: Sequence[int]) -> list[tuple[int, int]]:
+        """Count the permits that these reserve in this step, if there are enough for all. Return
+        those for which there are not, each with a group that lacks one.
+        """
         ledger, wanted = self.run.ledger, Counter[int](self.reserved)
+        lacking: list[tuple[int, int]] = []
         for ordinal in ordinals:
-            if not ledger.permits[ordinal]:  # one that is down without this run counts already
-                new = ordinal not in ledger.away
-                wanted.update(dict.fromkeys(ledger.groups_of(ordinal), int(new)))
-        if any(ledger.left(group) < count for group, count in wanted.items()):
-            return False
-        self.reserved = wanted
-        return True
+            if ledger.permits[ordinal]:
+                continue
+            new = int(
+                ordinal not in ledger.away
+            )  # one that is down without this run counts already
+            groups = ledger.groups_of(ordinal)
+            full = next((one for one in groups if ledger.left(one) < wanted[one] + new), None)
+            if full is None:
+                wanted.update(dict.fromkeys(groups, new))
+            else:
+                lacking.append((ordinal, full))
+        if not lacking:
+            self.reserved = wanted
+        return lacking
 
     @property
     def calls(self) -> list[ServiceObservation]:
@@ -310,9 +323,16 @@ def _attach(step: Step, site: Site) -> None:
     if any(watching.outdated(ordinal, step.now) for ordinal in ordinals):
         return
     early = [ordinal for ordinal in ordinals if run.ledger.reserves_early(ordinal)]
-    if not step.reserve(early):
-        _hold_blocked(step, early)  # members went down since the batch was observed
+    lacking = step.reserve(early)
+    if lacking:  # members went down since the batch was observed
+        if not _hold_blocked(step, early):
+            step.parks += lacking
         return
+    room = thresholds.admissible(run, step.attaching)
+    if room is not None and room < len(ordinals):  # more instances are at risk since then
+        step.returns.append(ordinals)
+        return
+    step.attaching += len(ordinals)
     ids = tuple(run.layout.targets[ordinal].instance for ordinal in ordinals)
     tries = 1 + max(run.attach_tries[ordinal] for ordinal in ordinals)
     step.intend_on_samples(Attach(ordinals, ids, run.layout.targets[ordinals[0]].key), tries)

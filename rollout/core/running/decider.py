@@ -194,6 +194,8 @@ class Decider(Replies):
                 self.watching.keys.start(observation.key_site, now)
         for probe in step.probes:
             self.watching.logins.started(probe)
+        for ordinals in step.returns:
+            self.waiting.return_checked(ordinals, now)
         for ordinal, group in step.parks:
             self.waiting.park(ordinal, group)
         for ordinal, group in step.paced:

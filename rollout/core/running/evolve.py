@@ -49,6 +49,7 @@ def evolve(run: Run, event: AnyEvent) -> None:
 def _started(run: Run, event: ev.RunStarted) -> None:
     invariant(run.epoch == 0, "a run starts once")
     run.run_id, run.epoch, run.machine = event.run, event.epoch, event.actor.machine
+    run.started = event
 
 
 def _resumed(run: Run, event: ev.Resumed) -> None:
@@ -135,6 +136,7 @@ def _promoted(run: Run, event: ev.OperatorCommand) -> None:
 def _failures_accepted(run: Run, event: ev.FailuresAccepted) -> None:
     for ordinal in event.ordinals:
         run.troubles.accept(ordinal)
+        run.refused_logins.pop(ordinal, None)
         count_trouble(run, ordinal)
 
 

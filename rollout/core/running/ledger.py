@@ -110,11 +110,14 @@ class Ledger(msgspec.Struct, eq=False):
         """
         return bool(self.permits[ordinal]) or ordinal in self.away
 
-    def keeper_of(self, group: int) -> int:
-        """Return a member that keeps a permit of this group permanently, -1 if none does."""
+    def keeper_of(self, group: int, waiting: int = -1) -> int:
+        """Return a member that keeps a permit of this group permanently, other than the one that is
+        `waiting`; -1 if none does.
+        """
         if self.kept[group]:
             return self.keeper[group]
-        return next((o for o in self.lasting if group in self.layout.groups_of(o)), -1)
+        members = (o for o in self.lasting if o != waiting and group in self.layout.groups_of(o))
+        return next(members, -1)
 
     def groups_of(self, ordinal: int) -> tuple[int, ...]:
         """Return the groups that one instance counts in."""
@@ -209,9 +212,11 @@ class Ledger(msgspec.Struct, eq=False):
             return self.exposed_keeper
         if self.permits[ordinal]:
             return None
+        own = ordinal in self.lasting  # it does not wait for itself
         for group in self.reboot_groups(ordinal):
-            if group in self.full:
-                return self.keeper_of(group)
+            others = self.kept[group] + self.lasting_in[group] - own
+            if group in self.full and others >= self.caps[group]:
+                return self.keeper_of(group, ordinal)
         return None
 
     def room(self, group: int, checking: int) -> int:

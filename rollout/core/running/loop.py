@@ -163,7 +163,7 @@ class Loop:
                 decider.watching.send_by = send_by
             case LeaseLost(detail):
                 decider.halt(halted(HaltReason.LEASE, detail), now)
-            case MarkReplaced(detail):
+            case MarkReplaced(detail) if decider.run.aborted is None:
                 decider.halt(halted(HaltReason.MARK, detail), now)
 
     def _stop(self, name: str, now: Instant) -> None:

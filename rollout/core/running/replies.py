@@ -122,8 +122,9 @@ class Replies:
         if self.run.stopping:
             return
         self._apply(evidence.judge(self.waiting, observation, instances, sent_at, api_time), now)
-        census = self.watching.census
-        self._put_all(census.judge_targets(observation.ordinals, instances, api_time), now)
+        if now - sent_at <= limits.STATE_AGE_MAX_MS:
+            census = self.watching.census
+            self._put_all(census.judge_targets(observation.ordinals, instances, api_time), now)
 
     def members_observed(
         self,

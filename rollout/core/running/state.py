@@ -150,6 +150,8 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     waves_closed: int = 0
     wave_open: int | None = None
     run_id: str = ""
+    started: ev.RunStarted | None = None
+    """The first event of the journal."""
     approved: dict[str, None] = {}
     """Ids of the keys that approved the plan."""
     epoch: int = 0

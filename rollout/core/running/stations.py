@@ -71,7 +71,7 @@ TABLE: Mapping[Station, frozenset[Station]] = {
     S.BLOCKED: frozenset({S.DELAYED}),
     S.DELAYED: frozenset({S.QUEUED}),
     S.CHECKING: _AFTER_OBSERVATION | {S.CHECKED},
-    S.CHECKED: frozenset({S.CALLING, S.DUE, S.DELAYED}),
+    S.CHECKED: frozenset({S.CALLING, S.DUE, S.DELAYED, S.BLOCKED}),
     S.SPLITTING: frozenset({S.DELAYED}),
     S.CALLING: frozenset({S.SPLITTING, S.DELAYED, S.DUE, S.WATCHED, S.READY_LATER}),
     # observations

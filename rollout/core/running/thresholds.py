@@ -91,8 +91,7 @@ def _canary_login(run: Run) -> ev.Halted | None:
     """Return the halt for the first instance of the first wave that runs and refuses the new key:
     no other one may lose its logins.
     """
-    accepted, layout = run.troubles.accepted, run.layout
-    found = [o for o in run.refused_logins if not layout.wave_of(o) and not accepted[o]]
+    found = [ordinal for ordinal in run.refused_logins if not run.layout.wave_of(ordinal)]
     return _halted(run, 0, found, "refuse the new key", HaltReason.LOGIN) if found else None
 
 

@@ -182,6 +182,11 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
             for start in range(0, len(members), limits.ATTACH_IDS_MAX):
                 self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
+    def return_checked(self, ordinals: tuple[int, ...], now: Instant) -> None:
+        """Return a batch that matched the plan to its queue: not all of it may be attached now."""
+        self.checked[self.run.layout.site_of(ordinals[0])].remove(ordinals)
+        self.delay(ordinals, now, 0)
+
     def split(self, ordinals: Sequence[int]) -> None:
         """Queue the attach call of these instances again, in two halves."""
         self.splitting.append(tuple(ordinals))
@@ -232,9 +237,10 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
 
     def park(self, ordinal: int, group: int) -> None:
         """Park an instance until this group has room for its attach or a permit for its restart."""
-        before_attach = self.stations.at(ordinal) is Station.QUEUED
+        before_attach = self.stations.at(ordinal) in (Station.QUEUED, Station.CHECKED)
         self.leave(ordinal)
         if before_attach:
+            self.permits.uncheck(ordinal)
             self.stations.move(ordinal, Station.BLOCKED)
             self.permits.block(ordinal, group)
         else:

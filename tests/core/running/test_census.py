@@ -305,6 +305,40 @@ def test_a_batch_that_was_observed_before_members_went_down_is_held_with_the_oth
     assert world.machines["i-0000"].attaches == 0
 
 
+def test_a_member_that_went_down_delays_the_attaches_of_its_quorum_only() -> None:
+    """It went down while the batch was observed: the others of the batch are attached at once."""
+    rows = [member(0), member(1, **WINDOWS), member(2, "b"), member(3, "c")]
+    world = story(rows)
+    while 0 not in world.decider.waiting.permits.checking:
+        world.go(until=world.now + 50)
+    change(world, 1, Status.STOPPED)
+    world.decider.put(ev.MembersDown((3,), "Stopped", world.now), world.now)
+    world.at(world.now + 4 * MINUTE, lambda: change(world, 1, Status.RUNNING))
+    began = world.now
+    world.go(until=began + MINUTE)
+
+    assert [world.machines[row.id].attaches for row in rows] == [0, 0, 1, 1]
+    world.go()
+    world.check_end()
+    assert world.classes["done"] == 3 and restarts(world)[-1][1] == "i-0000"
+    assert violations(world) == []
+
+
+def test_a_target_that_is_down_itself_waits_for_no_permit_of_its_own() -> None:
+    """It has been down for long when its wave begins: it is observed, and not held by itself."""
+    waves = (WaveSpec("canary", WaveKind.AMOUNT, Amount(count=1)), *samples.REST)
+    rows = [member(0, "b"), member(1), member(2)]
+    world = story(rows, waves=waves)
+    change(world, 1, Status.STARTING)
+    world.decider.put(ev.MembersDown((1,), "Starting", world.now), world.now)
+    world.decider.put(ev.MembersDown((1,), "Starting", world.now, lasting=True), world.now)
+    world.at(world.now + 3 * MINUTE, lambda: change(world, 1, Status.RUNNING))
+    world.go()
+    world.check_end()
+
+    assert world.run.causes.get(1) != "budget_held by i-0001"
+
+
 @st.composite
 def fleets(draw: st.DrawFn) -> list[Instance]:
     """Targets and Windows instances of a few quorums and zones."""
@@ -416,4 +450,6 @@ def test_an_old_answer_does_not_count() -> None:
 
     assert not census.answered(call, sent_at, sent_at + limits.STATE_AGE_MAX_MS + 1)
     assert 1 in census.left[call.site] and not census.finished
-    assert [one.ordinals for one in census.due(sent_at + 2 * MINUTE)] == [(1,)]
+    again = sent_at + limits.STATE_AGE_MAX_MS + 2 * SECOND
+    census.advance(again)
+    assert [one.ordinals for one in census.due(again)] == [(1,)]
