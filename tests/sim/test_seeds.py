@@ -78,6 +78,11 @@ def test_a_canary_that_refuses_the_new_key_halts_the_run_although_it_was_accepte
     assert trial.run(33989).wrong == []
 
 
+def test_the_clock_of_a_paused_machine_does_not_prove_that_an_attach_did_not_happen() -> None:
+    """The call left ten minutes after its `not_after`, by the service's time."""
+    assert trial.run(36569).wrong == []
+
+
 def test_a_bake_counts_from_the_close_also_if_the_machine_is_suspended_then() -> None:
     """The line is written ten minutes after its events."""
     assert trial.run(11798).wrong == []

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from rollout.core.invariant import invariant
 from rollout.core.running import evolve_waves, gate_queries, login_evidence
-from rollout.core.running.evolve_calls import begin, lose, settle, take_over
+from rollout.core.running.evolve_calls import begin, left_by, lose, settle, take_over
 from rollout.core.running.evolve_phases import (
     GONE,
     count_held,
@@ -64,8 +64,10 @@ def _resumed(run: Run, event: ev.Resumed) -> None:
     run.slowed.clear()
     run.last_wave = None
     for issued in list(run.open_calls.values()):
-        left_by = min(issued.not_after + limits.CALL_TIMEOUT_MS, event.at)
-        lose(run, issued, left_by)
+        latest = left_by(issued)
+        if event.at >= run.service_time:  # else the clock of the new process is behind
+            latest = min(latest, event.at)
+        lose(run, issued, latest)
         if isinstance(issued.command, RestartCall):
             for ordinal in issued.command.ordinals:
                 run.rates.end(ordinal, event.at + run.plan.restart.settle_window_ms)
@@ -242,6 +244,7 @@ def _login_probed(run: Run, event: ev.LoginProbed) -> None:
         _in_force(run, ordinal, Trigger.LOGIN_PROVED)
         return
     run.causes[ordinal] = event.verdict.value
+    run.troubles.reopen(ordinal)
     if event.verdict is LoginVerdict.KEY_REFUSED:
         run.refused_logins[ordinal] = None
     move_target(run, ordinal, Trigger.LOGIN_FAILED)

@@ -46,6 +46,7 @@ def begin(run: Run, event: ev.Issued) -> None:
     invariant(run.shut is None, "I-77: no intent outside the windows")
     run.calls_issued = event.n
     run.open_calls[event.n] = event
+    run.service_time = max(run.service_time, _observed_at(event))
     match event.command:
         case Attach():
             _attach_issued(run, event, event.command)
@@ -66,7 +67,7 @@ def _attach_issued(run: Run, event: ev.Issued, command: Attach) -> None:
         invariant(target.key == command.key, "one call attaches one key")
         invariant(observed.key_pair in (target.former_key, wanted), "I-07: compare and set")
         move_target(run, ordinal, Trigger.ATTACH_ISSUED)
-        run.attaching[ordinal] = Attaching(event.not_after + limits.CALL_TIMEOUT_MS)
+        run.attaching[ordinal] = Attaching(left_by(event))
         if run.ledger.reserves_early(ordinal):
             take_over(run, ordinal)
             run.ledger.reserve(ordinal, Phase.ATTACHING)
@@ -99,8 +100,21 @@ def _restart_issued(run: Run, event: ev.Issued, command: RestartCall) -> None:
             invariant(not over, "I-96: own restarts and members that are down fit every cap")
         run.rates.begin(ordinal, event.at)
         move_target(run, ordinal, Trigger.RESTART_ISSUED)
-        left_by = event.not_after + limits.CALL_TIMEOUT_MS
-        run.restarting[ordinal] = Restarting(command.kind, observed, observed.api_time, left_by)
+        run.restarting[ordinal] = Restarting(
+            command.kind, observed, observed.api_time, left_by(event)
+        )
+
+
+def left_by(issued: ev.Issued) -> Instant:
+    """Return the latest service time at which a call can have left. The clock of a process whose
+    virtual machine was paused is behind; but no call leaves on a state that is too old.
+    """
+    latest = max(issued.not_after, _observed_at(issued) + limits.STATE_AGE_MAX_MS)
+    return latest + limits.CALL_TIMEOUT_MS
+
+
+def _observed_at(issued: ev.Issued) -> Instant:
+    return max((group.api_time for group in issued.observed), default=0)
 
 
 def take_over(run: Run, ordinal: int) -> None:
@@ -138,21 +152,23 @@ def settle(run: Run, event: ev.Settled) -> None:
     if isinstance(command, Attach):
         whole = not others and len(command.ordinals) > 1
         for ordinal in command.ordinals:
-            _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event.at, whole=whole)
+            _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event, whole=whole)
     else:
         for ordinal in command.ordinals:
             _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event)
 
 
-def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, whole: bool) -> None:
-    run.attaching[ordinal].left_by = at
+def _attach_settled(
+    run: Run, ordinal: int, outcome: Outcome, event: ev.Settled, *, whole: bool
+) -> None:
+    run.attaching[ordinal].left_by = _ended_by(run, event)
     match outcome:
         case Done() | Unknown():
             run.attach_tries[ordinal] += 1
             run.busy.pop(ordinal, None)
         case Refused(retry=retry):
             final = retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome))
-            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at)):
+            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, event.at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.ATTACH_REFUSED)
                 return
@@ -160,8 +176,8 @@ def _attach_settled(run: Run, ordinal: int, outcome: Outcome, at: Instant, *, wh
 
 
 def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled) -> None:
-    record, at = run.restarting[ordinal], event.at
-    record.left_by = record.begun = at
+    record = run.restarting[ordinal]
+    record.left_by = record.begun = _ended_by(run, event)
     _count_begun(run, ordinal, outcome, event)
     match outcome:
         case Done():
@@ -174,7 +190,7 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled
             move_target(run, ordinal, Trigger.ANSWER_LOST)
         case Refused(retry=retry):
             final = retry in (RetryClass.FACT, RetryClass.ODD)
-            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, at)):
+            if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, event.at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.RESTART_REFUSED)
                 return
@@ -183,18 +199,22 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled
                 run.ledger.postpone(ordinal)
 
 
+def _ended_by(run: Run, event: ev.Settled) -> Instant:
+    """Return the service time by which a call has ended: this process's clock may be behind."""
+    return max(event.at, event.service_at, run.service_time)
+
+
 def _count_begun(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled) -> None:
     """Count an ended restart against the rates: an accepted one began before the reply, a lost one
     begins within the settle window, a refused one never. The clock of this process is behind the
     service's if the machine was suspended; that of the next process may be right again.
     """
-    latest = max(event.at, event.service_at)
     match outcome:
         case Done():
+            latest = max(event.at, event.service_at)
             run.rates.end(ordinal, max(latest, api_time_of(outcome, event.at) + SECOND))
         case Unknown():
-            latest = max(latest, run.service_time)
-            run.rates.end(ordinal, latest + run.plan.restart.settle_window_ms)
+            run.rates.end(ordinal, _ended_by(run, event) + run.plan.restart.settle_window_ms)
         case Refused():
             run.rates.end(ordinal, None)
     for group in run.rates.groups_of(ordinal):

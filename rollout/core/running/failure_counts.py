@@ -25,7 +25,7 @@ class Trouble(enum.IntEnum):
 
 
 class Troubles(msgspec.Struct, eq=False):
-    """The kind of each target. Targets that an operator accepted count as NONE from then on.
+    """The kind of each target. Targets that an operator accepted count as NONE until `reopen`.
 
     `failed`, `left` and `conflicts` are numbers of targets by wave.
     """
@@ -57,9 +57,13 @@ class Troubles(msgspec.Struct, eq=False):
             self.kinds[ordinal] = after
 
     def accept(self, ordinal: int) -> None:
-        """Stop counting a target, permanently."""
+        """Stop counting a target."""
         self.accepted[ordinal] = 1
         self.count(ordinal, Trouble.NONE)
+
+    def reopen(self, ordinal: int) -> None:
+        """Count a target again from now on: it failed in another way than an operator accepted."""
+        self.accepted[ordinal] = 0
 
     def total(self) -> int:
         """Return the number of targets of all waves that count as any kind of trouble."""

@@ -64,12 +64,16 @@ class Failures:
                 members.discard(ordinal)
 
     def accept(self, ordinals: Sequence[int]) -> None:
-        """Count these no longer: an operator accepted them."""
+        """Count these no longer, until `reopen`: an operator accepted them."""
         self._accepted.update(ordinals)
         for ordinal in ordinals:
             if 0 <= ordinal < len(self._wave_of):
                 self.count(ordinal, failed=False)
                 self.judge(ordinal, finished=ordinal in self._finished)
+
+    def reopen(self, ordinal: int) -> None:
+        """Count this one again: its login failed after an operator accepted it."""
+        self._accepted.discard(ordinal)
 
     def judge(self, ordinal: int, *, finished: bool) -> None:
         """Count one instance in the shares of the run, of its wave and of its groups."""

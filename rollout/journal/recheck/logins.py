@@ -38,6 +38,7 @@ class LoginRules:
         instances = self._instances
         for ordinal in instances.known((event.ordinal,)):
             if event.verdict is not LoginVerdict.PROVED:
+                instances.failures.reopen(ordinal)
                 instances.move(ordinal, (State.VERIFYING,), State.FAILED, event.verdict)
                 continue
             broken = self._broken(ordinal, event)

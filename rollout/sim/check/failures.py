@@ -45,7 +45,8 @@ class _Counted:
                 elif trigger in _STATED:
                     self._accept(ordinals)
             case ev.LoginProbed(ordinal=ordinal, verdict=verdict):
-                if verdict not in _PROVES and ordinal not in self.accepted:
+                if verdict not in _PROVES:
+                    self.accepted.discard(ordinal)
                     self.failed.add(ordinal)
             case ev.FailuresAccepted(ordinals=ordinals):
                 self._accept(ordinals)
