@@ -111,17 +111,17 @@ def _restarts(history: History) -> Iterator[tuple[Intent, Instant | None]]:
     basis: Instant | None = None
     paused = False
     for journaled in history.journaled:
-        event = journaled.event
+        event, decided = journaled.event, history.record.decided(journaled.at)
         match event:
             case ev.CensusTaken():
-                basis, earliest = earliest, journaled.at
+                basis, earliest = earliest, decided
             case ev.OperatorCommand(command=ev.OperatorVerb.PAUSE):
                 paused = True
             case ev.OperatorCommand(command=ev.OperatorVerb.RESUME | ev.OperatorVerb.PROMOTE):
                 basis = None if paused else basis
-                earliest, paused = journaled.at if paused else earliest, False
+                earliest, paused = decided if paused else earliest, False
             case ev.WaveStarted() | ev.Resumed() | ev.WindowOpened():
-                basis, earliest = None, journaled.at
+                basis, earliest = None, decided
             case ev.Issued(command=RestartCall()):
                 yield history.intents[event.n], basis
             case _:
