@@ -113,6 +113,7 @@ class OwnMaterial:
         for number, target in enumerate(history.layout.targets):
             name = target.instance
             odd = history.fact("key_never_installed", name) or history.touched(name, *self._REKEYS)
+            odd = odd or self._is_attached_late(history, name)
             ordinal = instances.find(name)
             if run.phase(number) is not Phase.DONE or odd or ordinal is None:
                 continue
@@ -120,6 +121,13 @@ class OwnMaterial:
             wanted = record.wanted[name].public_key
             if not any(pairs[key].body == wanted for key in in_force):
                 yield f"{name} is done with foreign key material"
+
+    @staticmethod
+    def _is_attached_late(history: History, name: str) -> bool:
+        """Return whether the network delivered an attach a second time, by which the key pair may
+        have been replaced after it was compared.
+        """
+        return any(effect.duplicate for effect in history.attaches.get(name, ()))
 
 
 _BUSY = (RetryClass.STATE, RetryClass.GONE)
