@@ -10,8 +10,9 @@ import pytest
 from rollout.app import plan_file
 from rollout.app.checks import Check, CheckState
 from rollout.cli import main
-from rollout.cli.views import checkup
+from rollout.cli.views import checkup, render
 from rollout.errors import Exit
+from rollout.model.phrase import say
 from tests.app import factory
 
 CHECKS = [
@@ -54,6 +55,15 @@ def test_json_has_the_exit_code_of_the_first_problem() -> None:
         "ok", "warning", "problem", "not checkable",
     ]  # fmt: skip
     assert json.loads(json.dumps(found)) == found
+
+
+def test_json_has_phrases_as_english_texts() -> None:
+    """Text and fix of a check are phrases for people, and plain text for scripts."""
+    check = Check("disk", CheckState.PROBLEM, say("{n} B free", n=1), say("free {n} B", n=2))
+
+    (row,) = json.loads(render.as_json(checkup.data([check])))["checks"]
+
+    assert (row["text"], row["fix"]) == ("1 B free", "free 2 B")
 
 
 def test_without_credentials_the_exit_code_is_theirs(capsys: pytest.CaptureFixture[str]) -> None:

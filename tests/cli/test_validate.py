@@ -77,3 +77,20 @@ def test_an_age_that_no_plan_can_have_is_refused(
 
     assert main.main(["plan", spec, "--max-age", age, "--offline"]) == Exit.USAGE
     assert "more than `0s` and at most `168h`" in capsys.readouterr().err
+
+
+def test_json_names_the_file_of_each_problem(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A problem in a file of the inventory has the path of that file, also as a row."""
+    (project / "fleet.csv").write_text("InstanceId,RegionId\ni-bp x,cn-hangzhou\n", "utf-8")
+    spec = written(project, "source: csv, path: fleet.csv")
+
+    assert main.main(["validate", spec, "-o", "json"]) == Exit.BAD_INPUT
+    assert main.main(["validate", spec, "-o", "jsonl"]) == Exit.BAD_INPUT
+
+    document, row = map(json.loads, capsys.readouterr().out.splitlines())
+    (problem,) = document["files"][0]["problems"]
+    assert document["files"][0]["file"] == spec
+    assert (problem["file"], problem["line"]) == ("fleet.csv", 2)
+    assert row == {"severity": "error", **problem}

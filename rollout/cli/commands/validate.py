@@ -11,6 +11,7 @@ from rollout.cli.language import tr
 from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
+from rollout.cli.views import problems as views
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
 
@@ -71,16 +72,7 @@ def _report(
     return {
         "file": str(path),
         "valid": not problems,
-        "problems": [
-            {
-                "code": problem.code,
-                "message": problem.message,
-                "line": problem.place.line if problem.place else None,
-                "column": problem.place.column if problem.place else None,
-                "help": problem.help,
-            }
-            for problem in problems
-        ],
+        "problems": [views.data(problem) for problem in problems],
         "warnings": [{"code": warning.code, "text": warning.text} for warning in warnings],
     }
 
@@ -89,7 +81,8 @@ def _rows(report: dict[str, Any]) -> Iterator[Row]:
     """Yield a row for each problem and each warning of a file."""
     file = report["file"]
     for problem in report["problems"]:
-        yield {"file": file, "severity": "error", **problem}
+        place = {"file": problem["file"] or file}
+        yield {**place, "severity": "error", **problem, **place}
     for warning in report["warnings"]:
         found = {"code": warning["code"], "message": warning["text"]}
         yield {

@@ -8,7 +8,7 @@ import msgspec
 
 from rollout.app.audit import AuditEntry, LastLine, Verdict
 from rollout.cli.language import tr, translated
-from rollout.cli.views import render, run_words
+from rollout.cli.views import problems, render, run_words
 from rollout.model.phrase import Phrase, Wording, say
 from rollout.model.plan import Plan
 from rollout.model.printable import escaped
@@ -67,10 +67,12 @@ def exclusion(plan: Plan, instance: str) -> str:
 
 def verdict_data(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as plain data."""
+    facts = msgspec.to_builtins(msgspec.structs.replace(verdict, problems=()))
     return {
         "format_version": "1.0",
         "valid": not verdict.problems_found,
-        **msgspec.to_builtins(verdict),
+        **facts,
+        "problems": [problems.data(one) for one in verdict.problems],
     }
 
 
