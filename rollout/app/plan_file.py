@@ -51,10 +51,21 @@ def with_digest(plan: Plan) -> SavedPlan:
 
 
 def save_plan(saved: SavedPlan, path: Path) -> None:
-    """Write the plan and its digest file atomically. Errors: StorageError R0803."""
-    out_file.check(path, say("plan"))
+    """Write the plan and its digest file atomically. Errors: as `check_out`."""
+    check_out(path)
     out_file.write(_sidecar(path), _digest_line(saved.digest, path), say("plan"))
     out_file.write(path, saved.raw, say("plan"))
+
+
+def check_out(path: Path) -> None:
+    """Raise StorageError R0803 if a plan cannot be saved there: as `out_file.check`, or if it would
+    replace another file than a plan and its digest, or the plan of a run.
+    """
+    out_file.check(path, say("plan"), _is_plan, say("the file exists and is not a plan"))
+    own = say("the file exists and is not the digest of a plan")
+    out_file.check(_sidecar(path), say("plan"), _is_digest, own)
+    if any(path.absolute().parent.glob("journal-*.jsonl")):
+        raise out_file.unsaved(path, say("plan"), say("the directory is that of a run"))
 
 
 def is_named(target: str) -> bool:
@@ -83,6 +94,22 @@ def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
     plan_check.check(plan, Place(str(path)))
     notes = approval_files.read_notes(path) if plan.approvers() else ()
     return SavedPlan(plan, raw, plans.digest(raw), notes)
+
+
+def _is_plan(path: Path) -> bool:
+    """Return whether a file is a plan of any version."""
+    with path.open("rb") as file:
+        if file.read(1) != b"{" or path.stat().st_size > BYTES_MAX:
+            return False
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Head).format == plans.FORMAT
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+
+
+def _is_digest(path: Path) -> bool:
+    with path.open("rb") as file:
+        return re.match(rb"[0-9a-f]{64}  ", file.read(66)) is not None
 
 
 def _read(path: Path) -> bytes:

@@ -37,6 +37,51 @@ def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
     assert loaded.raw == saved.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["fleet.yaml", "ops-key.pub", "fleet.csv", "other.json"])
+def test_only_a_plan_is_replaced(tmp_path: Path, name: str) -> None:
+    """A spec, a public key or another file stays as it is; no digest file appears next to it."""
+    path = tmp_path / name
+    path.write_text('{"format": "other"}', "utf-8")
+
+    with pytest.raises(RolloutError, match=r"R0803.*exists and is not a plan"):
+        plan_file.save_plan(plan_file.with_digest(factory.plan()), path)
+
+    assert path.read_text("utf-8") == '{"format": "other"}'
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_a_plan_and_an_empty_file_are_replaced(saved: Path) -> None:
+    """Planning again saves to the same path; a file without content loses nothing."""
+    new = plan_file.with_digest(factory.plan(3))
+    empty = saved.with_name("empty.plan.json")
+    empty.touch()
+
+    for path in (saved, empty):
+        plan_file.save_plan(new, path)
+        assert plan_file.load_plan(path) == new
+
+
+def test_another_file_with_the_name_of_the_digest_stays(tmp_path: Path) -> None:
+    """The digest file of a new plan replaces only a digest."""
+    notes = tmp_path / "a.plan.json.sha256"
+    notes.write_text("see the mail of Monday", "utf-8")
+
+    with pytest.raises(RolloutError, match=r"R0803.*not the digest of a plan"):
+        plan_file.save_plan(plan_file.with_digest(factory.plan()), tmp_path / "a.plan.json")
+
+    assert notes.read_text("utf-8") == "see the mail of Monday"
+
+
+def test_the_plan_of_a_run_is_never_replaced(saved: Path) -> None:
+    """The directory of a run holds the plan that its journal names."""
+    saved.with_name("journal-000001.jsonl").touch()
+
+    with pytest.raises(RolloutError, match=r"R0803.*that of a run"):
+        plan_file.save_plan(plan_file.with_digest(factory.plan(3)), saved)
+
+    assert plan_file.load_plan(saved) == plan_file.with_digest(factory.plan())
+
+
 def test_sha256sum_can_check_a_plan(saved: Path) -> None:
     """The digest file has the format that sha256sum -c reads."""
     assert os.system(f"cd {saved.parent} && sha256sum --quiet -c {saved.name}.sha256") == 0  # noqa: S605

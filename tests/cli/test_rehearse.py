@@ -117,6 +117,22 @@ def test_the_page_is_written_in_addition_to_the_text(
     assert (plan_file.parent / "forecast.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_only_a_page_is_replaced(
+    plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page can be written again, but the plan and other files are refused before the work."""
+    words = ["rehearse", str(plan_file), "--seeds", "1", "--boot-time", "20s", "--out"]
+    assert main.main([*words, "forecast.html"]) == main.main([*words, "forecast.html"]) == Exit.DONE
+    Path("index.html").write_text("<!doctype html><title>Home</title>", "utf-8")
+    monkeypatch.setattr(rehearse, "simulate_all", lambda *_: pytest.fail("it was simulated"))
+
+    for where in (str(plan_file), "index.html"):
+        before = Path(where).read_bytes()
+        assert main.main([*words, where]) == Exit.IO
+        assert "error[R0803]: the page cannot be saved" in capsys.readouterr().err
+        assert Path(where).read_bytes() == before
+
+
 def test_an_unwritable_page_is_refused_before_the_work(
     plan_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

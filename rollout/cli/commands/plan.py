@@ -64,11 +64,13 @@ def plan(
     detailed_exitcode
         Exit with 2 if there are targets, with 0 if there is nothing to do.
     """
-    from rollout.app import narrow
+    from rollout.app import narrow, plan_file
     from rollout.app import plan as planning
     from rollout.cli import eventloop, planned_result, session
 
     terminal = Terminal.of(common)
+    if out is not None:
+        plan_file.check_out(out)
     planned = eventloop.run(
         partial(
             planning.plan,

@@ -57,7 +57,8 @@ def rehearse(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:
-        out_file.check(out, say("page"))
+        own = say("the file exists and is not a page of a rehearsal")
+        out_file.check(out, say("page"), page.is_page, own)
     saved = plan_file.load_plan(plan, digest)
     made, made_digest = saved.plan, saved.digest
     preflight.check_rules(made)

@@ -38,10 +38,13 @@ def retry(
     max_age
         How long the plan is valid.
     """
+    from rollout.app import plan_file
     from rollout.app import retry as retrying
     from rollout.cli import eventloop, planned_result, session
 
     terminal = Terminal.of(common)
+    if out is not None:
+        plan_file.check_out(out)
     made = session.make(terminal, common, cloud)
     age_max_ms = planned_result.age_max(max_age)
     planned = eventloop.run(

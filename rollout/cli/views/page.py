@@ -9,6 +9,7 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from rollout.app.rehearse import Down, Forecast, Rehearsal, RehearsalSettings, RehearsedSeed
 from rollout.cli.language import current, tr
@@ -18,6 +19,9 @@ from rollout.model.plan import Plan
 from rollout.model.printable import escaped
 from rollout.model.time import Duration, Instant, format_instant
 
+_GENERATOR = '<meta name="generator" content="rollout rehearse">'
+_HEAD_BYTES = 1_000
+"""The first bytes of a page, which contain the generator."""
 WIDTH, HEIGHT = 720, 180
 """Units of a chart, which is as wide as the page."""
 
@@ -65,10 +69,16 @@ def page(plan: Plan, digest: str, rehearsed: Rehearsal) -> str:
     body = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html>\n<html lang="{current()}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'{_GENERATOR}\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page of a rehearsal."""
+    with path.open("rb") as file:
+        return _GENERATOR.encode() in file.read(_HEAD_BYTES)
 
 
 def _head(plan: Plan, digest: str, found: Forecast) -> str:
