@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from rollout.model.plan import Plan
+from rollout.model.time import format_instant
+from rollout.model.windows import Interval
 
 _PARTS: Final = (
     "name",
@@ -21,15 +23,16 @@ _PARTS: Final = (
     "on_failure",
     "limits",
     "budgets",
-    "approvals",
     "verify",
-    "windows",
     "gates",
     "narrowed",
     "overrides",
     "applyable",
 )
 """Fields of a plan that are compared as they are."""
+_OF_THE_MOMENT: Final = ("R0116", "R0346", "R0347", "R0360")
+"""Warnings about the spec's file and about the time of planning. They are not compared."""
+_WINDOWS_SHOWN = 3
 
 
 class ChangedSetting(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ class _Treated(msgspec.Struct, frozen=True):
 def compare(before: Plan, after: Plan) -> PlanDiff:
     """Return the differences from one plan to another."""
     old, new = dict(_settings(before)), dict(_settings(after))
+    old["windows"], new["windows"] = _windows(before, after)
     settings = tuple(
         ChangedSetting(name, old.get(name, ""), new.get(name, ""))
         for name in dict.fromkeys([*old, *new])
@@ -87,6 +91,8 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield each compared part of a plan with its value as text."""
     fields: dict[str, Any] = msgspec.to_builtins(plan)
     yield from ((name, _text(fields[name])) for name in _PARTS if name in fields)
+    if (rule := plan.approvers()) is not None:
+        yield "approvals", _text(msgspec.structs.replace(rule, author=()))
     for key in plan.keys:
         yield f"key pair {key.name}", key.public_key_digest
         for one in key.regions:
@@ -99,7 +105,46 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
         rate = f", {group.rate} restarts in 10 m" if group.rate else ""
         yield f"group {group.key} of budget {group.budget + 1}", f"cap {group.cap}{rate}"
     for warning in plan.warnings:
+        if warning.code in _OF_THE_MOMENT:
+            continue
         yield f"warning {warning.code}", f"{warning.count} {warning.text}"
+
+
+def _windows(before: Plan, after: Plan) -> tuple[str, str]:
+    """Return the time zone and the first windows that only this plan has, for each of two plans.
+
+    Windows are compared in the time that both plans cover.
+    """
+    old, new = _between(before, after), _between(after, before)
+    return _only(before, old, new), _only(after, new, old)
+
+
+def _between(plan: Plan, other: Plan) -> list[Interval]:
+    """Return the windows of a plan within the time that another plan covers too, without parts in
+    which no restart can begin and end.
+    """
+    start = max(plan.made_at, other.made_at)
+    end = min((one.windows.until for one in (plan, other) if one.windows), default=0)
+    longest = max(plan.restart.longest_ms, other.restart.longest_ms)
+    cut = (
+        msgspec.structs.replace(one, opens=max(one.opens, start), closes=min(one.closes, end))
+        for one in plan.intervals or ()
+    )
+    return [one for one in cut if one.closes - one.opens > longest]
+
+
+def _only(plan: Plan, own: list[Interval], others: list[Interval]) -> str:
+    if isinstance(plan.windows, msgspec.UnsetType):
+        return ""
+    known = {(one.opens, one.closes) for one in others}
+    found = [one for one in own if (one.opens, one.closes) not in known]
+    texts = [
+        f"{one.opens_text} to {one.closes_text} "
+        f"({format_instant(one.opens)} to {format_instant(one.closes)})"
+        for one in found[:_WINDOWS_SHOWN]
+    ]
+    more = len(found) - len(texts)
+    return f"{plan.windows.time_zone}: {', '.join(texts)}{f' and {more} more' if more else ''}"
 
 
 def _text(value: object) -> str:

@@ -6,8 +6,11 @@ import msgspec
 
 from rollout.cli.views import diff as views
 from rollout.core.planning import plan_diff
-from rollout.model.plan import Plan
+from rollout.model.approval import Approvers
+from rollout.model.plan import Plan, Warn
 from rollout.model.spec import OnUnknown
+from rollout.model.time import DAY, HOUR, SECOND, Instant
+from rollout.model.windows import Interval, PlanWindows
 from tests.app import factory
 
 
@@ -30,6 +33,55 @@ def test_a_changed_setting_is_named_with_both_values() -> None:
         ("on_unknown", OnUnknown.RETRY_ONCE.value)
     ]
     assert not found.instances
+
+
+def test_windows_are_compared_in_the_time_of_both_plans() -> None:
+    """A plan made later within a window, with a later end, has the same windows."""
+    plan = factory.plan()
+    start, day = plan.made_at, [Interval(n * DAY, n * DAY + 8 * HOUR) for n in range(4)]
+    first = [
+        msgspec.structs.replace(one, opens=start + one.opens, closes=start + one.closes)
+        for one in day
+    ]
+    before = _with_windows(plan, start, start + 3 * DAY, first[:3])
+    shorter = Interval(start + HOUR, first[0].closes)
+    later = _with_windows(plan, start + HOUR, start + 4 * DAY, [shorter, *first[1:]])
+    last = _with_windows(plan, first[0].closes - SECOND, start + 4 * DAY, first[1:])
+
+    assert not plan_diff.compare(before, later)
+    assert not plan_diff.compare(before, last)
+
+
+def test_only_windows_that_differ_are_shown() -> None:
+    """The first ones of each plan in local time and UTC, and the number of the others."""
+    plan = factory.plan()
+    start = plan.made_at
+    windows = [Interval(start + n * DAY, start + n * DAY + HOUR, 480, 480) for n in range(6)]
+    moved = [msgspec.structs.replace(one, closes=one.closes + HOUR) for one in windows[1:]]
+    before = _with_windows(plan, start, start + 60 * DAY, windows)
+    after = _with_windows(plan, start, start + 60 * DAY, [windows[0], *moved])
+
+    (found,) = plan_diff.compare(before, after).settings
+
+    shown = found.before
+    assert found.setting == "windows" and shown.startswith("Asia/Shanghai: ")
+    assert windows[0].opens_text not in shown
+    assert f"{windows[1].opens_text} to {windows[1].closes_text} (" in shown
+    assert shown.endswith(" and 2 more") and found.after != shown
+    assert plan_diff.compare(plan, before).settings[0].before == ""
+
+
+def test_the_author_and_the_moment_are_not_compared() -> None:
+    """Another person who plans the same spec later gets the same plan."""
+    plan = factory.plan()
+    rule = Approvers(1, ("key",), not_author=True, author=("li.wei",))
+    warnings = tuple(Warn(code, 1, "then") for code in ("R0116", "R0346", "R0347", "R0360"))
+    before = msgspec.structs.replace(plan, approvals=rule, warnings=warnings)
+    other = msgspec.structs.replace(rule, author=("zhou.min",))
+    after = msgspec.structs.replace(plan, approvals=other, warnings=())
+
+    assert not plan_diff.compare(before, after)
+    assert plan_diff.compare(before, plan)
 
 
 def test_each_instance_that_changes_its_treatment_is_listed_once() -> None:
@@ -84,3 +136,9 @@ def test_the_text_names_every_difference_at_80_columns() -> None:
     assert f"- {removed}" in text and "~ name" in text
     assert text.endswith("Different: 1 setting, 1 instance (1 gone).")
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def _with_windows(plan: Plan, made_at: Instant, until: Instant, windows: list[Interval]) -> Plan:
+    """The plan made at another time with these windows."""
+    known = PlanWindows("Asia/Shanghai", f"tz {made_at}", until, tuple(windows))
+    return msgspec.structs.replace(plan, made_at=made_at, windows=known)
