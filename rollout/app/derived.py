@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
-from rollout import specfile
-from rollout.app import about, former_keys, own_machine, person, plan_file, preflight, runs, windows
+from rollout.app import (
+    about,
+    former_keys,
+    own_machine,
+    person,
+    plan_file,
+    preflight,
+    runs,
+    stored_spec,
+    windows,
+)
 from rollout.app.plan import InventoryReading, PlanResult, sites_of
 from rollout.app.runs import Folded
 from rollout.core.planning import planner
@@ -25,7 +33,7 @@ from rollout.inventory import live
 from rollout.journal import proofs, store
 from rollout.journal.store import RunStore
 from rollout.model.instance import Inventory, MissingInstance
-from rollout.model.override import UNPROVEN, Override
+from rollout.model.override import UNPROVEN
 from rollout.model.phrase import say
 from rollout.model.plan import Origin, OriginKind, Plan, PlanOverride, Reason
 from rollout.model.site import Site
@@ -77,16 +85,9 @@ def check_settled(folded: Folded, ordinals: Iterable[int], now: Instant) -> None
 
 
 def spec_of(folded: Folded) -> Spec:
-    """Return the spec that the run's plan stores. Errors: as `specfile.parse_stored`."""
+    """Return the spec that the run's plan stores. Errors: as `stored_spec.read`."""
     plan = folded.run.plan
-    given = [Override(one.field, one.value) for one in kept_overrides(plan)]
-    key, here = plan.keys[0], Path.cwd()
-    spec = specfile.parse_stored(plan.spec_text, key.public_key, here, given, name=key.name)
-    approvers = plan.approvers()
-    if spec.approvals is None or approvers is None:
-        return spec
-    rule = msgspec.structs.replace(spec.approvals, keys=approvers.keys)  # not those of the files
-    return msgspec.structs.replace(spec, approvals=rule)
+    return stored_spec.read(plan, kept_overrides(plan))
 
 
 def kept_overrides(plan: Plan) -> tuple[PlanOverride, ...]:

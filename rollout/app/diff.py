@@ -62,11 +62,9 @@ def _not_of_a_spec(plan: Plan) -> Wording:
 
 
 def _stored(plan: Plan) -> planning.LoadedSpec:
-    from rollout import specfile
+    from rollout.app import stored_spec  # with pydantic, which two files do not need
 
-    key = plan.keys[0]
-    spec = specfile.parse_stored(plan.spec_text, key.public_key, Path.cwd(), name=key.name)
-    return planning.LoadedSpec(spec)
+    return planning.LoadedSpec(stored_spec.read(plan))
 
 
 def _narrowing(plan: Plan) -> Narrowing:
