@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cyclopts import App, ArgumentCollection
+from cyclopts import App, Argument, ArgumentCollection
 
 from rollout.cli import origins
 from rollout.cli.options import CloudOptions, Common
@@ -84,6 +84,7 @@ class Settings:
 
         Errors: ConfigError R0019, R0020, R0021, R0112.
         """
+        origins.clear()
         if not commands or " ".join(commands) in WITHOUT_FILES:
             return
         from cyclopts.config import Dict
@@ -176,11 +177,27 @@ def _suggestion(name: str, known: tuple[str, ...]) -> str:
 
 
 def _record(arguments: ArgumentCollection) -> None:
-    origins.clear()
     for argument in arguments:
         for token in argument.tokens[:1]:
             origin = {
                 "cli": origins.COMMAND_LINE,
                 "env": f"{origins.ENVIRONMENT} {token.keyword}",
             }.get(token.source, token.source)
-            origins.record(argument.name.lstrip("-"), origin)
+            origins.record(argument.name.lstrip("-"), origin, _typed(argument))
+
+
+def _typed(argument: Argument) -> tuple[str, ...]:
+    """Return the words of an option on the command line, none for a positional argument."""
+    if not argument.name.startswith("--"):
+        return ()
+    words: list[str] = []
+    for token in argument.tokens:
+        if token.source != "cli":
+            continue
+        if token.implicit_value is True:
+            words.append(argument.name)
+        elif argument.hint is bool or token.value.startswith("-"):
+            words.append(f"{argument.name}={token.value}")
+        else:
+            words += [argument.name, token.value]
+    return tuple(words)

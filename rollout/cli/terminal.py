@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rollout import logs
-from rollout.cli import signals, stderr_queue
+from rollout.cli import signals, stderr_queue, suggested
 from rollout.cli.errors import rendering
 from rollout.cli.language import tr, translated
 from rollout.cli.options import Common
@@ -88,11 +88,12 @@ class Terminal:
 
     def say(self, text: Wording) -> None:
         """Print a message to stderr in the current language; log it in English."""
+        logged = suggested.with_options(str(text))
         if self.json_lines:
-            logs.say("message", text=str(text))
+            logs.say("message", text=logged)
             return
-        logs.keep("message", text=str(text))
-        self._print(translated(text))
+        logs.keep("message", text=logged)
+        self._print(suggested.with_options(translated(text)))
 
     def _print(self, text: str) -> None:
         text = escaped_lines(logs.redact(text))
@@ -104,7 +105,7 @@ class Terminal:
         for problem in error.problems:
             _log(write, "error", problem)
         if error.resume:
-            write("error", "error", resume=error.resume)
+            write("error", "error", resume=suggested.with_options(error.resume))
         if not self.json_lines:
             self._print(rendering.render(error))
 
@@ -123,7 +124,8 @@ class Terminal:
 
 
 def _log(write: Callable[..., None], level: str, problem: Problem) -> None:
-    details = {"location": problem.place, "help": problem.help, "request_id": problem.request_id}
+    cure = suggested.with_options(problem.help or "")
+    details = {"location": problem.place, "help": cure, "request_id": problem.request_id}
     known = {name: str(value) for name, value in details.items() if value}
     write(level, level, code=problem.code, message=problem.message, **known)
 

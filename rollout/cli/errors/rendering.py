@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from rollout.cli import suggested
 from rollout.cli.language import tr, tr_many, translated
 from rollout.cli.views.render import columns
 from rollout.errors import Place, Problem, RolloutError
@@ -24,7 +25,7 @@ def render(error: RolloutError) -> str:
     if more > 0:
         shown.append(tr_many("… and {number} more problem", "… and {number} more problems", more))
     if error.resume:
-        shown.append(tr("resume: {command}", command=error.resume))
+        shown.append(tr("resume: {command}", command=suggested.with_options(error.resume)))
     return secrecy.masked("\n\n".join(shown))
 
 
@@ -33,9 +34,10 @@ def _problem(problem: Problem) -> str:
     lines = [escaped(head)]
     if problem.place is not None:
         lines += _place(problem.place)
-    lines += [f"  {escaped(translated(note))}" for note in problem.notes]
+    lines += [f"  {escaped(suggested.with_options(translated(note)))}" for note in problem.notes]
     if problem.cure:
-        lines.append(f"  {escaped(tr('help: {cure}', cure=problem.cure))}")
+        cure = suggested.with_options(translated(problem.cure))
+        lines.append(f"  {escaped(tr('help: {cure}', cure=cure))}")
     if problem.request_id:
         lines.append(f"  RequestId {escaped(problem.request_id)}")
     return "\n".join(lines)

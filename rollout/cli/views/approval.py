@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.app.approvals import NewApproval
+from rollout.cli import suggested
 from rollout.cli.language import tr
 from rollout.model.phrase import say_many
 from rollout.model.printable import escaped
@@ -33,7 +34,7 @@ def text(made: NewApproval, plan: Path) -> str:
     after = (
         say_many("{number:,} more approval", "{number:,} more approvals", missing)
         if missing > 0
-        else f"rollout apply {plan}"
+        else suggested.command("apply", plan)
     )
     return "\n".join(map(escaped, [*lines, tr("Next:    {step}", step=after)]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from rollout.cli import suggested
 from rollout.cli.views import report
 from rollout.core.running import gates, windows
 from rollout.core.running.journey import Phase
@@ -78,7 +79,7 @@ def of_run(run: Run, event: AnyEvent) -> LogLine | None:
 def _gate(run: Run, wave: int, now: Instant) -> dict[str, object]:
     """Return what the next wave waits for and the command that promotes it; empty without gate."""
     waits = {"next_wave": gates.text(run, wave, now)} if run.gate is not None else {}
-    promote = {"promote": f"rollout promote {run.run_id}"} if gates.unanswered(run) else {}
+    promote = {"promote": suggested.command("promote", run.run_id)} if gates.unanswered(run) else {}
     return {**waits, **promote}
 
 

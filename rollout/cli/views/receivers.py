@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.cli import suggested
 from rollout.cli.language import tr, tr_many
 from rollout.cli.views import render
 from rollout.model.notify import ReceiverState
@@ -75,6 +76,6 @@ def _lines(run: str, state: ReceiverState, width: int) -> list[str]:
             text=text,
             time=format_instant(state.failed_at),
             cause=state.cause,
-            command=f"rollout notify {run}",
+            command=suggested.command("notify", run),
         )
     return render.wrap(text, width, first="  ", rest="    ")

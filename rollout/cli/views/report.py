@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.runs import ListedRun, RunFacts
+from rollout.cli import suggested
 from rollout.cli.language import is_english, tr, translated
 from rollout.cli.views import receivers, render, run_words
 from rollout.errors import CODES
@@ -90,21 +91,23 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
 def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
     """Yield the commands that continue or close the run."""
     if view.to_promote:
-        yield tr("promote: {command}", command=f"rollout promote {view.run}")
+        yield tr("promote: {command}", command=suggested.command("promote", view.run))
     if view.shut:
-        yield tr("open:   {command}", command=f"rollout promote {view.run} --reason WHY")
+        yield tr(
+            "open:   {command}", command=suggested.command("promote", view.run, "--reason", "WHY")
+        )
     stopped = view.state in ("halted", "drained", "paused")
     if stopped or (view.state == "running" and not facts.holder):
         accepts = f"{translated(RESUME_ACCEPTS)} " if view.reason.startswith("R0504") else ""
-        yield tr("resume: {command}", command=f"{accepts}rollout resume {view.run}")
+        yield tr("resume: {command}", command=f"{accepts}{suggested.command('resume', view.run)}")
     if view.state == "halted":
-        yield tr("abort:  {command}", command=f"rollout abort {view.run}")
+        yield tr("abort:  {command}", command=suggested.command("abort", view.run))
 
 
 def summary(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the state and the run's files as text; `apply` and `resume` print it when they end."""
     files = [
-        tr("audit:  {command}", command=f"rollout audit verify {view.run}"),
+        tr("audit:  {command}", command=suggested.command("audit", "verify", view.run)),
         tr("head:   {head}", head=facts.head),
         tr("files:  {folder}", folder=facts.location),
     ]
@@ -286,7 +289,7 @@ def _list(view: RunView, title: str, rows: tuple[Left, ...], form: str, width: i
     lines += render.table(cells, "<<<<")
     if len(rows) > len(shown):
         more = len(rows) - len(shown)
-        command = f"rollout status {view.run} -o {form}"
+        command = suggested.command("status", view.run, "-o", form)
         lines.append(tr("  … {more:,} more: {command}", more=more, command=command))
     for key in dict.fromkeys(run_words.next_step(one) for one in rows):
         closed = run_words.NEXT_STEP_CLOSED.get(key) if view.state == "closed" else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rollout.cli import suggested
 from rollout.cli.language import tr
 from rollout.cli.views import render
 from rollout.core.scheduling.schedule_state import ScheduleState
@@ -61,7 +62,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [shown, *(tuple(str(one.get(key, "")) for key in shown) for one in rows)]
     lines = render.table(cells, "<" * len(shown), indent=0)
     commands = [
-        tr("Next:  {command}", command=one["command"]) for one in rows if one.get("command")
+        tr("Next:  {command}", command=suggested.with_options(one["command"]))
+        for one in rows
+        if one.get("command")
     ]
     return "\n".join([*lines, *([""] if commands else []), *commands])
 
