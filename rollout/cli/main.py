@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 
 from rollout import logs
 from rollout.app import about
-from rollout.cli import language, log_file, signals, stderr_queue, terminal
+from rollout.cli import language, log_file, origins, signals, stderr_queue, terminal
 from rollout.cli.errors import crash, usage
 from rollout.cli.options import (
     VALUED,
@@ -210,6 +210,7 @@ def main(arguments: Sequence[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the one place that may see anything
         return _end(_innermost(raised), common)
     finally:
+        origins.clear()
         log_file.stop()
 
 

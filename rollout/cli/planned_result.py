@@ -5,11 +5,13 @@ Called by `plan`, `undo` and `retry`.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rollout.app import plan_file
 from rollout.app.plan import PlanResult
-from rollout.cli import output
+from rollout.app.plan_file import SavedPlan
+from rollout.cli import output, suggested
 from rollout.cli.language import tr
 from rollout.cli.options import duration
 from rollout.cli.output import Output, Shown
@@ -18,6 +20,7 @@ from rollout.cli.views import preview, render
 from rollout.errors import UsageError
 from rollout.model import limits
 from rollout.model.phrase import say
+from rollout.model.plan import Plan
 from rollout.model.time import Duration
 
 
@@ -31,17 +34,17 @@ def age_max(text: str) -> Duration:
 
 
 def show(
-    terminal: Terminal, planned: PlanResult, form: Output, out: Path | None, command: str
+    terminal: Terminal, planned: PlanResult, form: Output, out: Path | None, again: str
 ) -> None:
     """Save the plan to `out`, and print it with the next commands.
 
-    `command` repeats the planning, to save its plan. Errors: StorageError R0803.
+    `again` is the command that plans the same again, to save its plan. Errors: StorageError R0803.
     """
     if out is not None:
         plan_file.save_plan(planned.saved, out)
     output.show(terminal, form, _result(planned, terminal.width))
     if form == Output() and planned.saved.plan.counts.targets:
-        terminal.show(_next(planned, out, command))
+        terminal.show(_next(planned.saved, out, again))
 
 
 def _result(planned: PlanResult, width: int) -> Shown:
@@ -54,14 +57,23 @@ def _result(planned: PlanResult, width: int) -> Shown:
     )
 
 
-def _next(planned: PlanResult, out: Path | None, command: str) -> str:
-    """Return the line about the saved files, and the next command."""
+def _next(saved: SavedPlan, out: Path | None, again: str) -> str:
+    """Return the line about the saved files, and the next commands."""
     if out is None:
-        save = f"{command} --out {planned.saved.plan.name}.plan.json"
+        save = f"{again} --out {shlex.quote(f'{saved.plan.name}.plan.json')}"
         return "\n" + tr("Next:  {command}", command=save)
-    size = len(planned.saved.raw) / 1e6
-    saved = tr("Saved {file} ({size:.1f} MB) and {file}.sha256", file=out, size=size)
-    first = tr("Next:  {command}", command=f"rollout rehearse {out}")
-    indent = " " * (render.columns(first) - render.columns(f"rollout rehearse {out}"))
-    second = f"\n{indent}rollout apply {out}" if planned.saved.plan.applyable else ""
-    return f"\n{saved}\n{first}{second}"
+    size = len(saved.raw) / 1e6
+    written = tr("Saved {file} ({size:.1f} MB) and {file}.sha256", file=out, size=size)
+    commands = [suggested.command("rehearse", out), *_after_rehearsal(saved.plan, out)]
+    first = tr("Next:  {command}", command=commands[0])
+    indent = " " * (render.columns(first) - render.columns(commands[0]))
+    return "\n".join(["", written, first, *(f"{indent}{one}" for one in commands[1:])])
+
+
+def _after_rehearsal(plan: Plan, out: Path) -> list[str]:
+    """Return the command that brings a new plan further; none for a plan that cannot be applied."""
+    if not plan.applyable:
+        return []
+    if plan.approvers() is not None:
+        return [suggested.command("approve", out, "--key", "KEY")]
+    return [suggested.command("apply", out)]

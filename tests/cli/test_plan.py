@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rollout.app import plan as planning
-from rollout.cli import main
+from rollout.app import plan_file, retry, undo
+from rollout.cli import main, planned_result
+from rollout.cli.options import Common
+from rollout.cli.output import Output
+from rollout.cli.terminal import Terminal
 from rollout.errors import Exit
+from rollout.model import signed_note
+from rollout.model.approval import Approvers
+from rollout.model.plan import Origin, OriginKind
+from rollout.model.time import HOUR
+from tests.app import factory
 from tests.app import service as stage
 
 SOURCE = "source: ecs, regions: [cn-hangzhou, cn-shanghai]"
+KEY = str(signed_note.signer_of("li.wei", bytes(32)).verifier)
+RULE = Approvers(1, (KEY,))
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +62,68 @@ def test_undo_and_retry_replace_no_other_file(
     for command in ("undo", "retry"):
         assert main.main([command, "--out", project]) == Exit.IO
         assert "exists and is not a plan" in capsys.readouterr().err
+
+
+def test_the_next_command_makes_the_same_plan(
+    project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Overrides, their reason, the age and what is accepted are in the suggested command."""
+    words = ["--override", "budgets[0].maxDown=60%", "--reason", "CHG 1", "--max-age", "48h"]
+    words += ["--allow-empty", "--offline", "--runs-dir", "my runs"]
+
+    assert main.main(["plan", project, *words]) == Exit.DONE
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("Next:")]
+    again = shlex.split(line.removeprefix("Next:"))[1:]
+    assert sorted(again) == sorted(["plan", project, *words, "--out", "fleet.plan.json"])
+
+    assert main.main(again) == Exit.DONE
+    made = plan_file.load_plan(Path("fleet.plan.json")).plan
+    assert made.overridden()[0].reason == "CHG 1"
+    assert made.expires_at - made.made_at == 48 * HOUR
+
+
+@pytest.mark.parametrize(
+    "changes,after",
+    [
+        ({}, "rollout rehearse 'sp ace.json'"),
+        ({"applyable": True}, "rollout apply 'sp ace.json'"),
+        ({"applyable": True, "approvals": RULE}, "rollout approve 'sp ace.json' --key KEY"),
+    ],
+    ids=["offline", "online", "approvals"],
+)
+def test_the_next_commands_of_a_saved_plan(
+    changes: dict[str, object], after: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paths are quoted; a plan that needs approvals is approved before it is applied."""
+    plan = msgspec.structs.replace(factory.plan(), **{"applyable": False, **changes})
+    planned = planning.PlanResult(plan_file.with_digest(plan), planning.InventoryReading(1, 1))
+
+    planned_result.show(
+        Terminal.of(Common()), planned, Output(), Path("sp ace.json"), "rollout plan x"
+    )
+
+    lines = capsys.readouterr().out.rpartition("Saved sp ace.json")[2].splitlines()[1:]
+    assert lines[0] == "Next:  rollout rehearse 'sp ace.json'"
+    assert lines[-1].removeprefix("Next:").strip() == after and len(lines) == 1 + bool(changes)
+
+
+@pytest.mark.parametrize("command", ["undo", "retry"])
+def test_the_next_command_of_undo_and_retry_names_the_run(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the newest run was meant, with the options that change the plan."""
+    origin = Origin(OriginKind(command), "r-1", "sha256:00")
+    plan = msgspec.structs.replace(factory.plan(), origin=origin)
+    planned = planning.PlanResult(plan_file.with_digest(plan), planning.InventoryReading(1, 1))
+
+    async def made(*_: object, **__: object) -> planning.PlanResult:
+        return planned
+
+    monkeypatch.setattr(undo if command == "undo" else retry, command, made)
+    option = ["--wave", "canary"] if command == "undo" else ["--failed", "--in-doubt"]
+
+    assert main.main([command, *option, "--max-age", "48h"]) == Exit.DONE
+
+    words = " ".join(sorted([*option, "--max-age 48h"], key=lambda one: one == "--max-age 48h"))
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("Next:")]
+    assert line == f"Next:  rollout {command} r-1 {words} --out {plan.name}.plan.json"

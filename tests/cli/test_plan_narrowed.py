@@ -35,7 +35,7 @@ def test_the_next_command_keeps_the_options(
 
     shown = capsys.readouterr().out
     typed = "--limit 'i-bp*' --exclude i-bp3 --max-down 1"
-    assert f"Next:  rollout plan {project} {typed} --out" in shown
+    assert f"Next:  rollout plan {project} --offline {typed} --out fleet.plan.json" in shown
     assert "Narrowed   --limit 'i-bp*' · --exclude i-bp3 · --max-down 1" in shown
     assert "3 targets" in shown
 

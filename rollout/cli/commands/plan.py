@@ -66,7 +66,7 @@ def plan(
     """
     from rollout.app import narrow, plan_file
     from rollout.app import plan as planning
-    from rollout.cli import eventloop, planned_result, session
+    from rollout.cli import eventloop, planned_result, session, suggested
 
     terminal = Terminal.of(common)
     if out is not None:
@@ -83,8 +83,6 @@ def plan(
             looser=planning.Overriding.of(override, reason),
         )
     )
-    narrowed = planned.saved.plan.narrowed
-    again = " ".join(["rollout plan", str(spec), *(narrowed.options() if narrowed else ())])
-    planned_result.show(terminal, planned, form, out, again)
+    planned_result.show(terminal, planned, form, out, suggested.again("plan", spec))
     changes = detailed_exitcode and planned.saved.plan.counts.targets
     return Exit.CHANGES if changes else Exit.DONE

@@ -40,7 +40,7 @@ def retry(
     """
     from rollout.app import plan_file
     from rollout.app import retry as retrying
-    from rollout.cli import eventloop, planned_result, session
+    from rollout.cli import eventloop, planned_result, session, suggested
 
     terminal = Terminal.of(common)
     if out is not None:
@@ -50,6 +50,7 @@ def retry(
     planned = eventloop.run(
         partial(retrying.retry, run, made, failed=failed, in_doubt=in_doubt, age_max_ms=age_max_ms)
     )
-    flags = f"{' --failed' if failed else ''}{' --in-doubt' if in_doubt else ''}"
-    planned_result.show(terminal, planned, form, out, f"rollout retry {run}{flags}")
+    origin = planned.saved.plan.made_from()
+    assert origin is not None  # noqa: S101 - the plan retries a run
+    planned_result.show(terminal, planned, form, out, suggested.again("retry", origin.run))
     return Exit.DONE

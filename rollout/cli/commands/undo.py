@@ -37,7 +37,7 @@ def undo(
     """
     from rollout.app import plan_file
     from rollout.app import undo as undoing
-    from rollout.cli import eventloop, planned_result, session
+    from rollout.cli import eventloop, planned_result, session, suggested
 
     terminal = Terminal.of(common)
     if out is not None:
@@ -46,6 +46,7 @@ def undo(
     age_max_ms = planned_result.age_max(max_age)
     planned = eventloop.run(partial(undoing.undo, run, made, wave=wave, age_max_ms=age_max_ms))
     origin = planned.saved.plan.made_from()
-    again = f"rollout undo {origin.run if origin else run}{f' --wave {wave}' if wave else ''}"
+    assert origin is not None  # noqa: S101 - the plan undoes a run
+    again = suggested.again("undo", origin.run)
     planned_result.show(terminal, planned, form, out, again)
     return Exit.DONE
