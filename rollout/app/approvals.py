@@ -6,6 +6,7 @@ Called by `approve`, and by `apply` and `resume` before anything is changed. Mak
 from __future__ import annotations
 
 import secrets
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from rollout.errors import ConfirmationError, IntegrityError, UsageError
 from rollout.model import approval, secrecy, signed_note
 from rollout.model.approval import Approvers
 from rollout.model.event import Approved
-from rollout.model.phrase import say
+from rollout.model.phrase import Phrase, Wording, say, say_many
 from rollout.model.signed_note import NoteError, SignerKey, VerifierKey
 
 
@@ -95,23 +96,37 @@ def check(saved: SavedPlan) -> list[Approved]:
     if approvers is not None and len(events) < approvers.required:
         have = {event.key for event in events}
         open_keys = [key.id for key in approvers.eligible() if key.id not in have]
-        notes = [f"may still approve: {', '.join(open_keys)}"]
+        notes: list[Wording] = [say("may still approve: {keys}", keys=", ".join(open_keys))]
         if stale := len(saved.notes) - len(events):
-            notes.append(f"{stale} notes do not count: another plan, key or the plan's author")
+            notes.append(
+                say_many(
+                    "{number} note does not count: another plan, key or the plan's author",
+                    "{number} notes do not count: another plan, key or the plan's author",
+                    stale,
+                )
+            )
         raise ConfirmationError.of(
             "R0704",
-            say(
-                "the plan needs {required} approvals and has {number}",
-                required=approvers.required,
-                number=len(events),
+            say_many(
+                "the plan needs {number} approval and has {valid}",
+                "the plan needs {number} approvals and has {valid}",
+                approvers.required,
+                valid=len(events),
             ),
             notes=tuple(notes),
-            help=say(
-                "rollout plan SPEC --out FILE.plan.json, then rollout approve FILE.plan.json "
-                "--key KEY, then rollout apply FILE.plan.json"
-            ),
+            help=_how_to_approve(saved.path),
         )
     return events
+
+
+def _how_to_approve(path: Path | None) -> Phrase:
+    """Return the commands for a plan file, or for a spec that was planned without one."""
+    if path is not None:
+        return say("rollout approve {plan} --key KEY", plan=shlex.quote(str(path)))
+    return say(
+        "rollout plan SPEC --out FILE.plan.json, then rollout approve FILE.plan.json "
+        "--key KEY, then rollout apply FILE.plan.json"
+    )
 
 
 def check_resumed(run: Run) -> None:
@@ -121,10 +136,11 @@ def check_resumed(run: Run) -> None:
     if run.missing_approvals > 0:
         raise ConfirmationError.of(
             "R0704",
-            say(
-                "the journal of run {run} lacks {missing} approvals of its plan",
+            say_many(
+                "the journal of run {run} lacks {number} approval of its plan",
+                "the journal of run {run} lacks {number} approvals of its plan",
+                run.missing_approvals,
                 run=run.run_id,
-                missing=run.missing_approvals,
             ),
             help=say(
                 "rollout abort {run} closes it unchanged; then create a new plan",
@@ -138,7 +154,7 @@ def _approvers(saved: SavedPlan, plan: Path) -> Approvers:
     if approvers is None:
         cure = say(
             "rollout apply {plan} needs no approval; `approvals` in the spec requires them",
-            plan=plan,
+            plan=shlex.quote(str(plan)),
         )
         raise ConfirmationError.of("R0705", say("the plan's spec has no `approvals`"), help=cure)
     return approvers

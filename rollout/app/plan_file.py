@@ -28,12 +28,15 @@ _FIGURES = re.compile(r"[0-9a-f]{64}")
 
 
 class SavedPlan(NamedTuple):
-    """A plan, its bytes, their digest, and the approvals next to its file."""
+    """A plan, its bytes, their digest, and the approvals next to its file. A new plan has no
+    `path`.
+    """
 
     plan: Plan
     raw: bytes
     digest: str
     notes: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 class _Head(msgspec.Struct):
@@ -93,7 +96,7 @@ def load_plan(path: Path, digest: str | None = None) -> SavedPlan:
         raise _not_a_plan(path, say("it has fields that this version does not know"))
     plan_check.check(plan, Place(str(path)))
     notes = approval_files.read_notes(path) if plan.approvers() else ()
-    return SavedPlan(plan, raw, plans.digest(raw), notes)
+    return SavedPlan(plan, raw, plans.digest(raw), notes, path)
 
 
 def _is_plan(path: Path) -> bool:

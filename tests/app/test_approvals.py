@@ -212,3 +212,20 @@ def test_no_wave_starts_without_the_approvals() -> None:
 
     decider.put(ev.Approved("secops+2", ""), factory.NOW)
     approvals.check_resumed(decider.run)
+
+
+def test_the_help_names_the_plan_that_lacks_approvals() -> None:
+    """A plan file is approved where it is; only a spec is planned first. Numbers read well."""
+    saved(required=1)
+    named = Path("sp ace.plan.json")
+    plan_file.save_plan(plan_file.load_plan(Path("fleet.plan.json")), named)
+    texts = []
+    for one in (plan_file.load_plan(named), plan_file.load_plan(named)._replace(path=None)):
+        with pytest.raises(RolloutError) as caught:
+            approvals.check(one)
+        (problem,) = caught.value.problems
+        assert problem.message == "the plan needs 1 approval and has 0"
+        texts.append(problem.help)
+
+    assert texts[0] == "rollout approve 'sp ace.plan.json' --key KEY"
+    assert (texts[1] or "").startswith("rollout plan SPEC --out FILE.plan.json")

@@ -33,7 +33,7 @@ def test_what_was_saved_is_what_is_loaded(saved: Path) -> None:
     """The loaded plan is equal, with the digest of the file's bytes."""
     loaded = plan_file.load_plan(saved)
 
-    assert loaded == plan_file.with_digest(factory.plan())
+    assert loaded == plan_file.with_digest(factory.plan())._replace(path=saved)
     assert loaded.raw == saved.read_bytes()
 
 
@@ -58,7 +58,7 @@ def test_a_plan_and_an_empty_file_are_replaced(saved: Path) -> None:
 
     for path in (saved, empty):
         plan_file.save_plan(new, path)
-        assert plan_file.load_plan(path) == new
+        assert plan_file.load_plan(path) == new._replace(path=path)
 
 
 def test_another_file_with_the_name_of_the_digest_stays(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_plan_of_a_run_is_never_replaced(saved: Path) -> None:
     with pytest.raises(RolloutError, match=r"R0803.*that of a run"):
         plan_file.save_plan(plan_file.with_digest(factory.plan(3)), saved)
 
-    assert plan_file.load_plan(saved) == plan_file.with_digest(factory.plan())
+    assert plan_file.load_plan(saved).raw == plan_file.with_digest(factory.plan()).raw
 
 
 def test_sha256sum_can_check_a_plan(saved: Path) -> None:
