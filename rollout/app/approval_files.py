@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def read_signer(path: Path) -> SignerKey:
                     "other users may read the private key (mode {mode:04o})",
                     mode=found.st_mode & 0o777,
                 )
-                fix = say("run chmod 600 {path}", path=path)
+                fix = say("run chmod 600 {path}", path=shlex.quote(str(path)))
                 raise ConfirmationError.of("R0706", text, place=place, help=fix)
             raw = file.read(KEY_TEXT_MAX + 1)
         return parse_signer(raw.decode().strip())

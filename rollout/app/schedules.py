@@ -6,6 +6,7 @@ the schedules within some seconds.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -71,7 +72,7 @@ def add(
         raise ConflictError.of(
             "R0630",
             say("there is a schedule {name} already", name=spec.name),
-            help=f"rollout schedule add {path} --replace",
+            help=f"rollout schedule add {shlex.quote(str(path))} --replace",
         )
     confirm(spec)
     return _listed(book, _command(book, spec.name, ScheduleAdded(str(path), spec.schedule)))

@@ -7,6 +7,7 @@ no second run.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ class Firing:
             if self._run() is not None:  # a later turn continues it
                 raise
             if problem.code == _LACKS_APPROVALS:  # a later turn checks again
-                cure = f"rollout approve {self._file()} --key KEY"
+                cure = f"rollout approve {shlex.quote(str(self._file()))} --key KEY"
                 raise ConfirmationError.of(problem.code, problem.message, help=cure) from None
             text = f"{problem.message}; {problem.help}" if problem.help else problem.message
             self._end(TickOutcome.FAILED, error.exit, code=problem.code, detail=text)
@@ -135,7 +136,7 @@ class Firing:
             raise RunError.of(
                 "R0541",
                 say("the name or the schedule in {path} has changed since it was added", path=path),
-                help=f"rollout schedule add {path} --replace",
+                help=f"rollout schedule add {shlex.quote(str(path))} --replace",
             )
 
     def _file(self) -> Path:
@@ -156,7 +157,7 @@ class Firing:
 
     def _finish(self, run: StoredRun | None) -> None:
         if run is None:
-            detail = f"rollout apply {self._file()}"
+            detail = f"rollout apply {shlex.quote(str(self._file()))}"
             self._end(TickOutcome.PLANNED, Exit.DONE, detail=detail)
             return
         ended = runs.result_of(runs.fold(run))
@@ -211,7 +212,9 @@ def _check_restarts(saved: SavedPlan, file: Path) -> None:
         raise RunError.of(
             "R0542",
             say("{again:,} targets already have the key and would be restarted again", again=again),
-            help=say("check the plan, then run `rollout apply {file}`", file=file),
+            help=say(
+                "check the plan, then run `rollout apply {file}`", file=shlex.quote(str(file))
+            ),
         )
 
 
@@ -223,7 +226,7 @@ def _check_rules(saved: SavedPlan, file: Path) -> None:
             say("the safety policy wants a confirmation for {rules}", rules=rules[0]),
             help=say(
                 "check the plan, then run `rollout apply {file} --confirm {name}`",
-                file=file,
+                file=shlex.quote(str(file)),
                 name=saved.plan.name,
             ),
         )

@@ -6,6 +6,7 @@ Called by the directory store before it takes its lock.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
             help=say(
                 "use `chmod 700 {folder}`, or --runs-dir with another directory; in Kubernetes "
                 "set `fsGroupChangePolicy: OnRootMismatch`",
-                folder=runs_dir,
+                folder=shlex.quote(str(runs_dir)),
             ),
         )
     warnings = _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
@@ -72,7 +73,12 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
             mode=stat.S_IMODE(figures.st_mode),
         )
         warnings.append(
-            Problem("R0011", text, _at(runs_dir), say("use `chmod 700 {folder}`", folder=runs_dir))
+            Problem(
+                "R0011",
+                text,
+                _at(runs_dir),
+                say("use `chmod 700 {folder}`", folder=shlex.quote(str(runs_dir))),
+            )
         )
     return warnings
 

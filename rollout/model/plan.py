@@ -245,7 +245,7 @@ class Narrowed(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the options as typed in a shell."""
         parts = [f"--limit {shlex.quote(text)}" for text in self.limit]
         parts += [f"--exclude {shlex.quote(text)}" for text in self.exclude]
-        parts += [f"--wave {self.wave}"] if self.wave else []
+        parts += [f"--wave {shlex.quote(self.wave)}"] if self.wave else []
         return parts + ([f"--max-down {self.max_down}"] if self.max_down else [])
 
 

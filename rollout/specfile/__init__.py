@@ -6,6 +6,7 @@ Called by `app`. It knows files and YAML, but not what a spec means for a fleet.
 from __future__ import annotations
 
 import re
+import shlex
 import stat
 import time
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ def load(
     text, warnings = _read(path)
     if _PLAN.match(text):
         hint = say(
-            "`rollout apply {path}` executes it, `rollout rehearse {path}` simulates it", path=path
+            "`rollout apply {path}` executes it, `rollout rehearse {path}` simulates it",
+            path=shlex.quote(str(path)),
         )
         place = Place(str(path))
         raise SpecError.of("R0119", say("this is a plan, not a spec"), place=place, help=hint)

@@ -381,3 +381,14 @@ def test_rules_of_last(tmp_path: Path) -> None:
     assert first.matches("i-1", (("role", "dns"),)) and not first.matches("i-1", ())
     assert first.reason == "other instances need them"
     assert second.matches("i-bp1legacy0001", ()) and second.reason == ""
+
+
+def test_a_suggested_command_quotes_the_path(tmp_path: Path) -> None:
+    """A path with spaces or a semicolon is one word of the shell."""
+    path = tmp_path / "a b;c.yaml"
+    path.write_bytes(plans.encode(factory.plan(4)))
+
+    with pytest.raises(SpecError) as caught:
+        specfile.load(path, tmp_path)
+
+    assert f"rollout apply '{path}'" in (caught.value.problems[0].help or "")

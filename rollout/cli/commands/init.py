@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -87,11 +88,13 @@ def init(
     )
     written = project.write(folder, given, from_profile or profile)
     lines = [tr("Created {file}", file=folder / path) for path in written]
-    change = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
-    steps = [*change, f"rollout validate {written[0]}", f"rollout plan {written[0]}"]
-    steps += [f"rollout schedule add {written[0]}"] if cron else []
+    change = [] if folder.resolve() == Path.cwd() else [["cd", str(folder)]]
+    steps = [*change, *(["rollout", one, str(written[0])] for one in ("validate", "plan"))]
+    steps += [["rollout", "schedule", "add", str(written[0])]] if cron else []
     terminal.show(
-        "\n".join([*lines, "", *(tr("Next:  {command}", command=step) for step in steps)])
+        "\n".join(
+            [*lines, "", *(tr("Next:  {command}", command=shlex.join(step)) for step in steps)]
+        )
     )
 
 

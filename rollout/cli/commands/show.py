@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +91,7 @@ def _of_plan(terminal: Terminal, path: Path, part: Part) -> Shown:
         raise UsageError.of(
             "R0524",
             say("{wanted} is not in the plan", wanted=wanted),
-            help=f"rollout show {path}",
+            help=shlex.join(["rollout", "show", str(path)]),
         )
     return _of_rows(terminal, rows)
 
