@@ -62,13 +62,13 @@ def save_plan(saved: SavedPlan, path: Path) -> None:
 
 def check_out(path: Path) -> None:
     """Raise StorageError R0803 if a plan cannot be saved there: as `out_file.check`, or if it would
-    replace another file than a plan and its digest, or the plan of a run.
+    replace a file that is not a plan or a digest, or the plan of a run.
     """
     out_file.check(path, say("plan"), _is_plan, say("the file exists and is not a plan"))
     own = say("the file exists and is not the digest of a plan")
     out_file.check(_sidecar(path), say("plan"), _is_digest, own)
     if any(path.absolute().parent.glob("journal-*.jsonl")):
-        raise out_file.unsaved(path, say("plan"), say("the directory is that of a run"))
+        raise out_file.unsaved(path, say("plan"), say("the directory belongs to a run"))
 
 
 def is_named(target: str) -> bool:

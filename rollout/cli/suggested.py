@@ -57,7 +57,7 @@ WITH_RUNS: Final = WITH_SERVICE | {
 """Commands that read the runs directory."""
 _SERVICE = ("profile", "endpoint", "sts-endpoint", "emulator")
 _RUNS = ("runs-dir",)
-_OF_OUTPUT = frozenset(
+_OUTPUT = frozenset(
     {
         "api-timeout",
         "color",
@@ -72,7 +72,7 @@ _OF_OUTPUT = frozenset(
         "verbose",
     }
 )
-"""Options that change nothing in the plan that a command creates."""
+"""Options that do not change the plan that a command creates."""
 _WHOLE = ("history", "keys list", "status")
 _COMMAND = re.compile(
     rf"\brollout ({'|'.join(sorted(WITH_RUNS, key=len, reverse=True))})(?![A-Za-z0-9_-])"
@@ -93,8 +93,8 @@ def command(*words: str | Path) -> str:
 
 
 def again(name: str, *positional: str | Path) -> str:
-    """Return this command with these arguments and all its options except those of its output."""
-    typed = origins.typed(one for one in origins.all_typed() if one not in _OF_OUTPUT)
+    """Return this command with these arguments and its options, except its output options."""
+    typed = origins.typed(one for one in origins.all_typed() if one not in _OUTPUT)
     return shlex.join(["rollout", name, *map(str, positional), *typed])
 
 

@@ -76,7 +76,7 @@ def test_the_plan_of_a_run_is_never_replaced(saved: Path) -> None:
     """The directory of a run holds the plan that its journal names."""
     saved.with_name("journal-000001.jsonl").touch()
 
-    with pytest.raises(RolloutError, match=r"R0803.*that of a run"):
+    with pytest.raises(RolloutError, match=r"R0803.*belongs to a run"):
         plan_file.save_plan(plan_file.with_digest(factory.plan(3)), saved)
 
     assert plan_file.load_plan(saved).raw == plan_file.with_digest(factory.plan()).raw

@@ -57,7 +57,7 @@ def rehearse(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
     if out is not None:
-        own = say("the file exists and is not a page of a rehearsal")
+        own = say("the file exists and is not a rehearsal page")
         out_file.check(out, say("page"), page.is_page, own)
     saved = plan_file.load_plan(plan, digest)
     made, made_digest = saved.plan, saved.digest

@@ -8,7 +8,7 @@ from rollout.errors import Problem
 
 
 def data(problem: Problem) -> dict[str, Any]:
-    """Return the fields of one problem; those that are unknown are None."""
+    """Return the fields of one problem; an unknown field is None."""
     place = problem.place
     return {
         "code": problem.code,

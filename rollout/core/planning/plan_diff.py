@@ -30,8 +30,8 @@ _PARTS: Final = (
     "applyable",
 )
 """Fields of a plan that are compared as they are."""
-_OF_THE_MOMENT: Final = ("R0116", "R0346", "R0347", "R0360")
-"""Warnings about the spec's file and about the time of planning. They are not compared."""
+_NOT_COMPARED: Final = ("R0116", "R0346", "R0347", "R0360")
+"""Warnings about the spec's file and about the time of planning."""
 _WINDOWS_SHOWN = 3
 
 
@@ -105,7 +105,7 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
         rate = f", {group.rate} restarts in 10 m" if group.rate else ""
         yield f"group {group.key} of budget {group.budget + 1}", f"cap {group.cap}{rate}"
     for warning in plan.warnings:
-        if warning.code in _OF_THE_MOMENT:
+        if warning.code in _NOT_COMPARED:
             continue
         yield f"warning {warning.code}", f"{warning.count} {warning.text}"
 
