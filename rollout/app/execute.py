@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,6 @@ from rollout.engines.service import Service
 from rollout.errors import (
     Exit,
     IntegrityError,
-    Problem,
     RolloutError,
     RunError,
     StorageError,
@@ -327,7 +326,7 @@ class Runner:
         """Warn that commands of operators do not arrive."""
         (problem,) = error.problems
         text = say("commands of operators cannot be read: {problem}", problem=problem.what)
-        self.session.notices.warn(Problem(problem.code, text))
+        self.session.notices.warn(replace(problem, what=text))
 
     async def _notified(
         self, drive: Callable[[], Awaitable[None]], plan: Plan, journal: RunJournal

@@ -201,5 +201,5 @@ def _warn_of_next_key(path: Path, session: Session, tick: Instant) -> None:
             tick=format_instant(tick),
             problem=problem.what,
         )
-        help_ = say("before then, {cure}", cure=problem.help)
-        session.notices.warn(Problem("R0361", text, problem.place, help_))
+        cure = say("before then, {cure}", cure=problem.cure) if problem.cure else None
+        session.notices.warn(Problem("R0361", text, problem.place, cure))

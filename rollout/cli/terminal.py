@@ -19,7 +19,7 @@ from typing import TextIO
 from rollout import logs
 from rollout.cli import signals, stderr_queue, suggested
 from rollout.cli.errors import rendering
-from rollout.cli.language import tr, translated
+from rollout.cli.language import translated
 from rollout.cli.options import Common
 from rollout.errors import Problem, RolloutError, StorageError
 from rollout.model.phrase import Wording, say
@@ -110,10 +110,10 @@ class Terminal:
             self._print(rendering.render(error))
 
     def warn(self, problem: Problem) -> None:
-        """Print a warning to stderr."""
+        """Print a warning to stderr, with its location and fix."""
         _log(logs.say if self.json_lines else logs.keep, "warning", problem)
         if not self.json_lines:
-            self._print(tr("warning[{code}]: {problem}", code=problem.code, problem=problem.what))
+            self._print(rendering.warning(problem))
 
     def prompt(self, question: str) -> str:
         """Prompt and return the answer, empty at end of input. Requires `interactive`."""

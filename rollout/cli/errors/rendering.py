@@ -1,6 +1,7 @@
-"""Format errors in the current language: code, message, location with a caret, fix, request id.
+"""Format errors and warnings in the current language: code, message, location with a caret, fix,
+request id.
 
-`cli.main` prints the text to stderr.
+`cli.main` and `cli.terminal` print the text to stderr.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _CONTEXT = 30
 
 def render(error: RolloutError) -> str:
     """Return the first 50 problems of an error and a count of the rest, without a line feed."""
-    shown = [_problem(problem) for problem in error.problems[: limits.PROBLEMS_SHOWN_MAX]]
+    shown = [
+        _problem(tr("error[{code}]: {problem}", code=problem.code, problem=problem.what), problem)
+        for problem in error.problems[: limits.PROBLEMS_SHOWN_MAX]
+    ]
     more = len(error.problems) - len(shown)
     if more > 0:
         shown.append(tr_many("… and {number} more problem", "… and {number} more problems", more))
@@ -29,8 +33,13 @@ def render(error: RolloutError) -> str:
     return secrecy.masked("\n\n".join(shown))
 
 
-def _problem(problem: Problem) -> str:
-    head = tr("error[{code}]: {problem}", code=problem.code, problem=problem.what)
+def warning(problem: Problem) -> str:
+    """Return a warning with its location and fix, without a line feed."""
+    head = tr("warning[{code}]: {problem}", code=problem.code, problem=problem.what)
+    return secrecy.masked(_problem(head, problem))
+
+
+def _problem(head: str, problem: Problem) -> str:
     lines = [escaped(head)]
     if problem.place is not None:
         lines += _place(problem.place)

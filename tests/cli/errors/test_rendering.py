@@ -24,6 +24,18 @@ def test_a_problem_of_a_file_shows_its_line() -> None:
     )
 
 
+def test_a_warning_shows_its_location_and_fix() -> None:
+    """A warning names the file and the next step like an error."""
+    place = Place("plans/prod.yaml", 8)
+    problem = Problem("R0361", "the public key cannot be read", place, "create the key pair")
+
+    assert rendering.warning(problem) == (
+        "warning[R0361]: the public key cannot be read\n"
+        "  --> plans/prod.yaml:8\n"
+        "  help: create the key pair"
+    )
+
+
 def test_a_problem_of_the_service_shows_notes_and_request() -> None:
     """Without a location: notes, the fix, and the request id."""
     error = InventoryError.of(
