@@ -140,6 +140,7 @@ def _local(found: Checkup, session: Session, environment: Mapping[str, str]) -> 
             found.warn("runs directory", *store.check(allow_unsafe=session.allow_unsafe_fs))
             found.ok("runs directory", say("{path} can be used", path=path))
         else:
+            found.warn("runs directory", *store.check_new(allow_unsafe=session.allow_unsafe_fs))
             found.ok(
                 "runs directory", say("{path} does not exist yet; `apply` creates it", path=path)
             )

@@ -233,6 +233,10 @@ class DirectoryStore:
         """See RunStore."""
         return runs_directory.check(self.path, allow_unsafe_fs=allow_unsafe)
 
+    def check_new(self, *, allow_unsafe: bool = False) -> list[Problem]:
+        """See RunStore."""
+        return runs_directory.check_new(self.path, allow_unsafe_fs=allow_unsafe)
+
     def runs(self) -> list[DirectoryRun]:
         """See RunStore. A missing directory holds no runs."""
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rollout.errors import ConfigError, Place, Problem, StorageError
 from rollout.journal.disk import OTHERS_WRITE, make_private
 from rollout.journal.reader import unusable
-from rollout.model.phrase import say
+from rollout.model.phrase import Wording, say
 
 NETWORK = frozenset({
     "9p", "afs", "afpfs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs",
@@ -41,6 +41,9 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
         )
     try:
         make_private(runs_dir)
+    except OSError as error:
+        raise _not_creatable(runs_dir, error.strerror or str(error)) from None
+    try:
         figures = runs_dir.stat()
     except OSError as error:
         raise unusable(runs_dir, error) from None
@@ -81,6 +84,21 @@ def check(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
             )
         )
     return warnings
+
+
+def check_new(runs_dir: Path, *, allow_unsafe_fs: bool = False) -> list[Problem]:
+    """Check whether a missing runs directory can be created, without creating it; return warnings.
+
+    Errors: StorageError R0802 if its nearest existing parent cannot be written, or stores no files
+    (proc); ConfigError R0011 as `check`.
+    """
+    path = runs_dir.absolute()
+    parent = next(one for one in path.parents if one.exists())
+    if not parent.is_dir():
+        raise _not_creatable(runs_dir, say("{folder} is not a directory", folder=parent))
+    if not os.access(parent, os.W_OK | os.X_OK) or not os.statvfs(parent).f_blocks:
+        raise _not_creatable(runs_dir, say("{folder} may not be written", folder=parent))
+    return _check_kind(runs_dir, file_system(runs_dir), allow_unsafe_fs=allow_unsafe_fs)
 
 
 def is_shared(runs_dir: Path) -> bool:
@@ -141,6 +159,15 @@ def _unescape(text: str) -> str:
     for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
         text = text.replace(code, character)
     return text
+
+
+def _not_creatable(runs_dir: Path, cause: Wording) -> StorageError:
+    return StorageError.of(
+        "R0802",
+        say("the runs directory cannot be created: {cause}", cause=cause),
+        place=_at(runs_dir),
+        help=say("name a directory that you can create or write with --runs-dir"),
+    )
 
 
 def _at(path: Path) -> Place:

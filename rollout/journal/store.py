@@ -159,6 +159,11 @@ class RunStore(Protocol):
     def check(self, *, allow_unsafe: bool = False) -> list[Problem]:
         """Prepare the store for writing, and return warnings. Errors: R0011, R0802."""
 
+    def check_new(self, *, allow_unsafe: bool = False) -> list[Problem]:
+        """Check whether a store that does not exist can be created, and return warnings. Changes
+        nothing. Errors: R0011, R0802.
+        """
+
     def runs(self) -> Sequence[StoredRun]:
         """Return all runs, oldest first. Errors: StorageError R0802."""
 

@@ -142,6 +142,18 @@ async def test_missing_credentials_are_a_finding() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_runs_directory_that_cannot_be_created_is_a_problem(project: Path) -> None:
+    """A finding names the runs directory before `apply` needs it."""
+    session = Session(runs_dir=Path("/proc/rollout-runs"), allow_unsafe_fs=True)
+
+    checks = await examined(stage.emulated(), session=session)
+
+    (found,) = of(checks, "runs directory")
+    assert (found.state, found.code) == (CheckState.PROBLEM, "R0802")
+    assert found.exit is Exit.IO
+
+
+@pytest.mark.asyncio
 async def test_settings_of_this_machine_are_findings(project: Path) -> None:
     """A bad proxy, a contradicting endpoint and a world-writable runs directory are reported."""
     runs = project / "runs"

@@ -51,6 +51,40 @@ def test_a_directory_is_made_private(tmp_path: Path) -> None:
     assert runs_dir.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_directory_that_could_be_created_is_not_created(tmp_path: Path) -> None:
+    """The check of a missing directory changes nothing."""
+    runs_directory.check_new(tmp_path / "deep" / "runs", allow_unsafe_fs=True)
+
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_directory_that_cannot_be_created_is_found_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only parent, a parent that is a file, and a file system without files are errors, and
+    the help does not speak of owners and free space.
+    """
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+
+    for path in (tmp_path / "runs", tmp_path / "file" / "runs", Path("/proc/rollout-runs")):
+        with pytest.raises(StorageError) as caught:
+            runs_directory.check_new(path)
+        (problem,) = caught.value.problems
+        assert problem.code == "R0802" and "cannot be created" in problem.message
+        assert problem.help == "name a directory that you can create or write with --runs-dir"
+
+
+def test_a_directory_that_was_not_created_says_why() -> None:
+    """A command that needs the runs directory reports the same error as the check."""
+    with pytest.raises(StorageError) as caught:
+        runs_directory.check(Path("/proc/rollout-runs"))
+
+    (problem,) = caught.value.problems
+    assert "cannot be created: No such file or directory" in problem.message
+    assert problem.help == "name a directory that you can create or write with --runs-dir"
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "fuseblk", "virtiofs"])
 def test_unsafe_file_systems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
