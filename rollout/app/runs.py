@@ -45,6 +45,13 @@ class RunFacts(msgspec.Struct, frozen=True):
     """Number and digest of the journal's last line, as `SEQ:HASH`."""
     receivers: tuple[ReceiverState, ...] = ()
     """Who is notified, and what each receiver lacks."""
+    now: Instant = 0
+    """The present time if a process drives the run, else 0; `at` is the time of the last line."""
+
+    @property
+    def until(self) -> Instant:
+        """The end of the elapsed time: a run without a process stands still at its last line."""
+        return max(self.at, self.now)
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -79,12 +86,15 @@ def state(run: StoredRun) -> tuple[RunView, RunFacts]:
     Errors: as `fold`.
     """
     folded = fold(run)
+    now = LoopClock().now()
     found = facts(folded, driven_by=run.driver())
+    if found.holder and folded.run.closed is None:
+        found = msgspec.structs.replace(found, now=now)
     if folded.run.plan.receivers():
         from rollout.app import receivers  # with aiohttp
 
         found = msgspec.structs.replace(found, receivers=receivers.states(run, folded.run.plan))
-    return view(folded.run, LoopClock().now()), found
+    return view(folded.run, now), found
 
 
 def every(runs_dir: Path) -> list[ListedRun]:

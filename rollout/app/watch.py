@@ -16,6 +16,7 @@ from rollout.engines.clock import LoopClock
 from rollout.errors import Exit, IntegrityError
 from rollout.journal.store import StoredRun
 from rollout.model.phrase import say
+from rollout.model.time import Instant
 from rollout.model.view import RunView
 
 
@@ -47,9 +48,10 @@ class RunWatch:
                 )
                 cure = f"rollout audit verify {self._stored.id}"
                 raise IntegrityError.of("R0905", message, help=cure) from error
-        return view(self._run, self._clock.now()), self._facts("" if self._run.closed else driver)
+        now = self._clock.now()
+        return view(self._run, now), self._facts("" if self._run.closed else driver, now)
 
-    def _facts(self, driver: str) -> RunFacts:
+    def _facts(self, driver: str, now: Instant) -> RunFacts:
         started = self._stored.started
         return RunFacts(
             self._stored.location,
@@ -59,6 +61,7 @@ class RunWatch:
             self._at,
             driver,
             str(self._follower.cursor),
+            now=now if driver else 0,
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rollout.app import runs
+from rollout.app import runs, watch
 from rollout.errors import Exit, IntegrityError
 from rollout.journal import writer
 from rollout.journal.directory import DirectoryStore
@@ -38,6 +38,19 @@ def test_a_run_that_cannot_be_read_may_be_open(tmp_path: Path, damage: str) -> N
 
     assert caught.value.exit is Exit.INTEGRITY
     assert "move it out of the runs directory" in (caught.value.problems[0].help or "")
+
+
+@pytest.mark.parametrize("driver", ["", "run r-1 by kim"])
+def test_time_passes_while_a_process_drives_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    """The elapsed time grows without new journal lines, and stands still without a process."""
+    example_runs.ExampleRun().open_wave(0).attached(0).write(tmp_path)
+    (stored,) = DirectoryStore(tmp_path).runs()
+    monkeypatch.setattr(type(stored), "driver", lambda _: driver)
+
+    for _, facts in (runs.state(stored), watch.RunWatch(stored).poll()):
+        assert (facts.until > facts.at) is bool(driver)
 
 
 def test_a_run_that_never_began_is_not_open(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class RunFields(msgspec.Struct, frozen=True):
 def status(view: RunView, facts: RunFacts, width: int) -> str:
     """Return the run's state as text: head, waves, permits, waiting instances, next steps."""
     lines = [*_head(view, facts, width), *_waves(view), *_permits(view, width)]
-    lines += [f"  {translated(lane(one, facts.at))}" for one in view.lanes]
+    lines += [f"  {translated(lane(one, facts.until))}" for one in view.lanes]
     if view.window:
         lines += render.wrap(view.window, width, first="  ", rest="    ")
     if view.state != "closed":
@@ -138,7 +138,7 @@ def state_of(view: RunView, holder: str) -> str:
 
 
 def _head(view: RunView, facts: RunFacts, width: int) -> list[str]:
-    took: Duration = facts.at - facts.started_at
+    took: Duration = facts.until - facts.started_at
     open_wave = next((n for n, wave in enumerate(view.waves) if wave.state == "open"), None)
     state = state_of(view, facts.holder)
     parts = [f"{view.run}  {run_words.state_name(state).upper()}"]

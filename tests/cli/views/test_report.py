@@ -202,6 +202,14 @@ def test_a_run_nobody_drives_is_interrupted(
     assert ("driven by process 7 on here" in text) == bool(holder)
 
 
+def test_the_elapsed_time_of_a_driven_run_ends_now() -> None:
+    """The span does not stop at the last journal line; `updated_at` is the time of that line."""
+    facts = msgspec.structs.replace(FACTS, holder="run r-1 by process 7 on here", now=600_000)
+
+    assert "(10 m)" in report.status(VIEW, facts, 100)
+    assert report.data(VIEW, facts)["updated_at"] == "1970-01-01T00:01:30Z"
+
+
 def test_skipped_instances_are_listed_apart() -> None:
     """Instances that drifted are listed with the reason, and need no operator."""
     gone = Left("i-9", "cn-hangzhou", "skipped", "stopped_since_plan")
