@@ -16,7 +16,7 @@ from rollout.model.command import QueryGate
 from rollout.model.gate import AnyGate, GateAnswer, name
 from rollout.model.halts import HaltReason, halted
 from rollout.model.text import some
-from rollout.model.time import Duration, Instant, format_instant
+from rollout.model.time import Instant, format_instant
 
 
 def asked(run: Run) -> tuple[int, ...]:
@@ -60,11 +60,10 @@ def gave_up(run: Run) -> ev.Halted | None:
     """Return the halt for a gate that did not open in time. A bake that an answer restarted does
     not count.
     """
-    since_of = run.gate.shut_since if run.gate is not None else {}
     for answer in shut(run):
-        since = since_of[answer.gate]
-        if answer.at >= since + _patience_ms(run, answer):
-            text = f"{described(run, answer)}, not open since {format_instant(since)}"
+        if answer.at >= _gives_up_at(run, answer):
+            since = format_instant(_shut_since(run, answer))
+            text = f"{described(run, answer)}, not open since {since}"
             return halted(HaltReason.GATE_SHUT, text)
     return None
 
@@ -82,20 +81,37 @@ def text(run: Run, now: Instant) -> str:
         return f"for {some(names, 2)}" if names and now >= (run.baked_at or now) else ""
     again = min(_due_at(run, one.gate) for one in found)
     parts = some([described(run, one) for one in found], 2)
-    return f"for {parts}, asked again at {format_instant(again)}"
+    planned = _asks(run) and now < again
+    return f"for {parts}, asked again at {format_instant(again)}" if planned else f"for {parts}"
 
 
 def _next(run: Run, in_flight: Container[QueryGate]) -> list[tuple[QueryGate, Instant]]:
     gate = run.gate
-    if gate is None or run.frozen or run.paused is not None or run.left_before is not None:
+    if gate is None or not _asks(run):
         return []
     queries = [QueryGate(gate.wave, index) for index in asked(run)]
     return [(one, _due_at(run, one.gate)) for one in queries if one not in in_flight]
 
 
+def _asks(run: Run) -> bool:
+    """Return whether questions may be asked: not while the run is stopped, paused or left."""
+    return not (run.frozen or run.paused is not None or run.left_before is not None)
+
+
 def _due_at(run: Run, index: int) -> Instant:
-    """Return when a question is asked next: at its interval during the bake, when the bake is over,
-    and every minute after it.
+    """Return when a question is asked next: at its interval, and when the wait for a shut gate
+    ends, so that the run does not halt later than that.
+    """
+    at, last = _interval_end(run, index), run.gate.answers.get(index) if run.gate else None
+    if last is None or last.answer is GateAnswer.OPEN:
+        return at
+    ends = _gives_up_at(run, last)
+    return min(at, ends) if ends > last.at else at
+
+
+def _interval_end(run: Run, index: int) -> Instant:
+    """Return when the interval of a question ends: at its `every` during the bake, when the bake is
+    over, and every minute after it.
     """
     gate, baked_at = run.gate, run.baked_at
     if gate is None or baked_at is None:
@@ -114,10 +130,17 @@ def _opens(run: Run, index: int, now: Instant) -> bool:
     return last.asked >= (run.baked_at or 0) and now <= last.asked + limits.GATE_AGE_MAX_MS
 
 
-def _patience_ms(run: Run, answer: ev.GateAnswered) -> Duration:
+def _gives_up_at(run: Run, answer: ev.GateAnswered) -> Instant:
+    """Return when the wait for a gate ends that this answer keeps shut."""
     question = _question(run, answer.gate)
     bake_ms = run.plan.waves[answer.wave].bake_ms if question.every_ms else 0
-    return question.wait_ms + bake_ms
+    return _shut_since(run, answer) + question.wait_ms + bake_ms
+
+
+def _shut_since(run: Run, answer: ev.GateAnswered) -> Instant:
+    if run.gate is None:
+        raise Bug("no gate waits")
+    return run.gate.shut_since[answer.gate]
 
 
 def _question(run: Run, index: int) -> AnyGate:

@@ -162,6 +162,37 @@ def test_a_gate_that_stays_shut_halts_the_run_and_a_resume_asks_again() -> None:
     assert opened(made)
 
 
+def test_the_last_question_is_asked_when_the_wait_ends() -> None:
+    """A `waitAtMost` shorter than a minute halts the run after that time, not after a minute."""
+    made = story(msgspec.structs.replace(ALERTS, wait_ms=20 * SECOND))
+    first, second = answers(made, SHUT, SHUT)
+
+    assert second == first + SECOND + 20 * SECOND
+    assert halts(made) == "R0522"
+
+
+def test_a_gate_that_opens_at_the_end_of_the_wait_opens_the_wave() -> None:
+    """The answer to the last question counts."""
+    made = story(msgspec.structs.replace(ALERTS, wait_ms=20 * SECOND))
+    answers(made, SHUT, OPEN)
+
+    assert opened(made)
+
+
+def test_a_run_that_asks_nothing_does_not_say_when_it_asks_again() -> None:
+    """A halted or paused run, and a question that is overdue, show the answer only."""
+    made = story(msgspec.structs.replace(ALERTS, wait_ms=3 * MINUTE))
+    answers(made, SHUT)
+    answer = "for http https://alerts.internal/firing: told (shut)"
+    assert gates.text(made.run, 0, made.now + HOUR) == answer
+    operate(made, OperatorVerb.PAUSE)
+    assert gates.text(made.run, 0, made.now) == answer
+    operate(made, OperatorVerb.RESUME)
+    answers(made, *[SHUT] * 3)
+    assert halts(made) == "R0522"
+    assert gates.text(made.run, 0, made.now) == answer
+
+
 def test_a_restarted_bake_is_no_patience() -> None:
     """A bake longer than `waitAtMost` that is restarted once does not halt the run."""
     question = msgspec.structs.replace(ALERTS, every_ms=MINUTE, wait_ms=2 * MINUTE)
