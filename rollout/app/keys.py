@@ -6,7 +6,7 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,8 +26,9 @@ from rollout.model import limits
 from rollout.model.instance import Instance
 from rollout.model.observation import KeyDescribed
 from rollout.model.outcome import Done, Outcome, Refused, Unknown
-from rollout.model.phrase import say
+from rollout.model.phrase import Phrase, say
 from rollout.model.plan import Plan
+from rollout.model.regions import suggestion
 from rollout.model.site import Site
 from rollout.model.spec import Ensure, KeyPairSpec
 from rollout.specfile import KEY_PAIR_HINT, is_key_pair_name, read_public_key
@@ -90,7 +91,7 @@ async def ensure(
     async with _connected(session, regions) as (service, sites):
         before = await _describe(service, name, sites)
         for site in sites:
-            check_key(wanted, site.region, before[site])
+            check_key(wanted, site.region, before[site], str(public_key_file))
         missing = [site for site in sites if not before[site].public_key]
         if missing and (rules := safety_rules.check(["ImportKeyPair"])):
             confirm([site.region for site in missing], rules)
@@ -103,7 +104,7 @@ async def ensure(
             after = await connect.describe_key_pair(service, site, name)
             if not after.public_key:
                 raise _failed(outcome, "ImportKeyPair", site)
-            check_key(wanted, site.region, after)
+            check_key(wanted, site.region, after, str(public_key_file))
 
         await parallel.check_all(import_key, missing)
         after = await _describe(service, name, sites)
@@ -170,9 +171,17 @@ async def _connected(
             raise UsageError.of(
                 "R0001",
                 say("--region {unknown}: the account has no such region", unknown=unknown[0]),
-                help=say("`rollout keys list` shows the account's regions"),
+                help=_region_hint(unknown[0], known),
             )
         yield service, [Site(account, region) for region in sorted(set(regions) or known)]
+
+
+def _region_hint(unknown: str, known: Collection[str]) -> Phrase:
+    """Return advice for a region that the account lacks: the closest of its regions, or all."""
+    names = sorted(known)
+    return suggestion(unknown, names) or say(
+        "the account's regions: {regions}", regions=", ".join(names)
+    )
 
 
 def _check_name(name: str) -> None:

@@ -149,9 +149,9 @@ class Delivery:
         try:
             around.read_secret(reference)
         except DeliveryFailed as error:
-            self._notices.warn(
-                Problem("R0546", say("no message can be sent: {cause}", cause=error))
-            )
+            text = say("no message can be sent: {cause}", cause=error)
+            cure = say("set the variable or write the file that `{name}` names", name=reference)
+            self._notices.warn(Problem("R0546", text, cure=cure))
 
 
 def _undelivered(run: str, state: ReceiverState) -> Problem:
@@ -163,4 +163,5 @@ def _undelivered(run: str, state: ReceiverState) -> Problem:
     )
     if state.cause:
         text = say("{text}: {cause}", text=text, cause=state.cause)
-    return Problem("R0545", text, cure=say("rollout notify {run} sends them", run=run))
+    cure = say("fix the cause, then run `rollout notify {run}`", run=run)
+    return Problem("R0545", text, cure=cure)

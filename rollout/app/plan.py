@@ -273,8 +273,10 @@ async def _keys(service: Service, spec: Spec, inventory: Inventory) -> tuple[Reg
     return tuple(found[site] for site in sites)
 
 
-def check_key(wanted: KeyPairSpec, region: str, key: KeyDescribed) -> None:
-    """Raise R0606 for a missing key pair, R0314 for another public key."""
+def check_key(
+    wanted: KeyPairSpec, region: str, key: KeyDescribed, file: str = "keyPair.publicKeyFile"
+) -> None:
+    """Raise R0606 for a missing key pair, R0314 for another public key than the one of `file`."""
     name = wanted.name
     if not key.public_key:
         if wanted.ensure is not Ensure.IMPORT:
@@ -287,9 +289,10 @@ def check_key(wanted: KeyPairSpec, region: str, key: KeyDescribed) -> None:
         raise PlanError.of(
             "R0314",
             say(
-                "key pair {name} in {region} has another public key than keyPair.publicKeyFile",
+                "key pair {name} in {region} has another public key than {file}",
                 name=name,
                 region=region,
+                file=file,
             ),
             help=say("give the new key pair a new name; existing key pairs are never replaced"),
         )

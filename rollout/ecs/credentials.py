@@ -165,7 +165,7 @@ class EnvironmentSource:
                     missing=", ".join(missing),
                 ),
                 help=say(
-                    "set both {key_id} and {secret}, or none of the three",
+                    "set both {key_id} and {secret}, or neither",
                     key_id=names.key_id,
                     secret=names.secret,
                 ),

@@ -8,6 +8,7 @@ Source: ECS endpoints page of 2026-01, finance and government regions included.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from difflib import get_close_matches
 
 from rollout.model.phrase import Phrase, say
@@ -73,7 +74,10 @@ def is_name(text: str) -> bool:
 
 def advice(region: str) -> Phrase:
     """Return advice for an unknown region: the closest known one, or the form of a region."""
-    close = get_close_matches(region.strip().lower().replace("_", "-"), KNOWN, n=1, cutoff=0.6)
-    if close:
-        return say("did you mean `{suggestion}`?", suggestion=close[0])
-    return say("a region is written like `cn-hangzhou`")
+    return suggestion(region, KNOWN) or say("a region is written like `cn-hangzhou`")
+
+
+def suggestion(region: str, known: Collection[str]) -> Phrase | None:
+    """Return the closest of these regions as advice; None if none is similar."""
+    close = get_close_matches(region.strip().lower().replace("_", "-"), known, n=1, cutoff=0.6)
+    return say("did you mean `{suggestion}`?", suggestion=close[0]) if close else None

@@ -195,6 +195,17 @@ def test_a_command_with_the_same_last_word_only_warns(
     assert "warning[R0118]" in told and "error[R0014]" not in told
 
 
+@pytest.mark.parametrize(
+    "words, text", [(["r-1", "--last"], "leave out the run, or --last"), ([], "or pass --last")]
+)
+def test_resume_needs_a_run_or_last_and_not_both(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error of both does not ask for one of them."""
+    assert main.main(["resume", *words]) == Exit.USAGE
+    assert text in capsys.readouterr().err
+
+
 def test_every_variable_named_is_read() -> None:
     """The list of variables and the options that read them are the same."""
     read = {

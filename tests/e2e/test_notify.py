@@ -51,7 +51,9 @@ def test_receivers_that_fail_for_a_whole_run_do_not_disturb_it(tmp_path: Path) -
         assert "warning[R0545]" in applied.stderr and "status 500" in applied.stderr
         states = json.loads(made.run("status", run, "-o", "json").stdout)["receivers"]
         assert [one["waiting"] for one in states] == [0, 4, 0, 4]
-        assert made.run("notify", run).returncode == 1 and not failing.got
+        again = made.run("notify", run)
+        assert again.returncode == 1 and not failing.got
+        assert f"help: fix the cause, then run `rollout notify {run}`" in again.stderr
 
         failing.status = 200
         with serve(down):

@@ -160,7 +160,9 @@ def test_half_of_a_key_pair_is_an_error(names: list[str], missing: str) -> None:
     with pytest.raises(AccessError, match=f"set without {missing}") as caught:
         EnvironmentSource(environment).fetch(NOW)
     assert (caught.value.exit, caught.value.problems[0].code) == (Exit.DENIED, "R0401")
-    assert caught.value.problems[0].help
+    assert caught.value.problems[0].help == (
+        "set both ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or neither"
+    )
 
 
 def test_the_environment_is_read_again() -> None:

@@ -40,10 +40,12 @@ def resume(
     from rollout.app import execute, operate, runs
     from rollout.cli import eventloop, session
 
-    if (run is None) is not last:
-        raise UsageError.of(
-            "R0002", say("name a run, or pass --last"), help=say("rollout history lists them")
-        )
+    if run is not None and last:
+        text, cure = say("a run and --last were given"), say("leave out the run, or --last")
+        raise UsageError.of("R0002", text, help=cure)
+    if run is None and not last:
+        cure = say("rollout history lists the runs")
+        raise UsageError.of("R0002", say("name a run, or pass --last"), help=cure)
     terminal = Terminal.of(common)
     made = session.make(terminal, common, cloud, driving)
     found = None if run is None else runs.find_paused(common.runs_dir, run)

@@ -94,6 +94,14 @@ class Narrower:
         """Return the group of a further cap, the last of `count` groups."""
         return (count - 1,) if self._narrowing.max_down and self._capped else ()
 
+    def _unmatched(self, pattern: Pattern) -> UsageError:
+        """Return the error for a pattern that matches nothing."""
+        cure = say("correct the pattern: an instance that it should select would be left out")
+        if pattern in self._narrowing.exclude:
+            cure = say("correct the pattern: an instance that it should exclude would be rotated")
+        text = say("{typed} matches no instance of the inventory", typed=pattern.typed)
+        return UsageError.of("R0017", text, help=cure)
+
     def narrow(
         self, waves: Sequence[Wave], groups: Sequence[Group], budgets: int, selected: Selection
     ) -> tuple[tuple[Wave, ...], list[Group]]:
@@ -107,13 +115,7 @@ class Narrower:
         self._check_wave(waves)
         for pattern in self._patterns:
             if pattern in self._unused:
-                raise UsageError.of(
-                    "R0017",
-                    say("{typed} matches no instance of the inventory", typed=pattern.typed),
-                    help=say(
-                        "correct the pattern: an instance that it should exclude would be rotated"
-                    ),
-                )
+                raise self._unmatched(pattern)
         dropped: Counter[int] = Counter()
         for wave in waves:
             for cell in wave.cells:

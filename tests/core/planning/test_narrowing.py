@@ -144,6 +144,21 @@ def test_what_matches_nothing_is_refused() -> None:
     assert refused(Narrowing(wave="cannary")) == "R0017"
 
 
+@pytest.mark.parametrize(
+    "narrowing, effect",
+    [
+        (Narrowing(limit=(Pattern("i-x", frozenset({"i-x"})),)), "would be left out"),
+        (Narrowing(exclude=(Pattern("i-x", frozenset({"i-x"})),)), "would be rotated"),
+    ],
+)
+def test_the_help_says_what_a_wrong_pattern_does(narrowing: Narrowing, effect: str) -> None:
+    """A pattern of --limit leaves instances out, and one of --exclude rotates them."""
+    with pytest.raises(RolloutError) as caught:
+        made(samples.fleet(5), samples.capped(1), narrowing)
+
+    assert effect in (caught.value.problems[0].help or "")
+
+
 def test_a_larger_cap_is_refused() -> None:
     """--max-down never loosens: neither above the spec's cap nor above the fleet."""
     zones = samples.spec(budgets=(Budget("fleet", Amount(count=3)),))
