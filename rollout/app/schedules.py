@@ -79,7 +79,9 @@ def add(
 
 
 def pause(name: str, session: Session, reason: str) -> ListedSchedule:
-    """Skip all later ticks until `resume`. Errors: R0540."""
+    """Skip all later ticks until `resume`. Without a reason, a paused schedule keeps its reason.
+    Errors: R0540.
+    """
     return _change(name, session, SchedulePaused(reason))
 
 
@@ -99,10 +101,20 @@ def trigger(name: str, session: Session) -> ListedSchedule:
 
 
 def backfill(name: str, session: Session, first: Instant, last: Instant) -> ListedSchedule:
-    """Request the ticks from `first` to `last` that did not fire. Errors: R0540, R0543."""
+    """Request the ticks from `first` to `last` that did not fire, none from before the schedule was
+    added. Errors: R0540, R0543.
+    """
     book = Book.of(session.store)
     state = book.existing(name)
     assert state.schedule is not None  # noqa: S101 - `existing`
+    if first < state.added:
+        first = state.added
+        text = say(
+            "{name} was added at {added}: it has no ticks before",
+            name=name,
+            added=format_instant(first),
+        )
+        session.notices.say(text)
     until = min(last, state.decided)
     found = due.skipped(state, ticks_of(state.schedule), first, until)
     if not 0 < len(found) <= BACKFILL_MAX:
@@ -174,6 +186,8 @@ def _command(book: Book, name: str, event: ScheduleEvent) -> ScheduleState:
         state = book.state(name)
         match event:
             case ScheduleResumed() if not state.paused:
+                return state
+            case SchedulePaused("") if state.paused:
                 return state
             case ScheduleAdded() | ScheduleRemoved() | ScheduleResumed():
                 state = book.settle(name, now, "before a change by an operator")

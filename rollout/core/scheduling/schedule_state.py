@@ -47,13 +47,15 @@ class QueuedTick(msgspec.Struct, frozen=True):
 class ScheduleState(msgspec.Struct):
     """The state of one schedule. `schedule` is None before it was added and after its removal.
 
-    All ticks up to `decided` are decided. `fired` holds the claimed ticks. `planned` is the digest
-    of the newest plan. `length` is the number of entries of the journal.
+    `added` is when it was added; a replacement keeps it. All ticks up to `decided` are decided.
+    `fired` holds the claimed ticks. `planned` is the digest of the newest plan. `length` is the
+    number of entries of the journal.
     """
 
     name: str
     schedule: Schedule | None = None
     spec: str = ""
+    added: Instant = 0
     decided: Instant = 0
     paused: bool = False
     pause_reason: str = ""
@@ -82,6 +84,7 @@ def evolve(state: ScheduleState, entry: ScheduleEntry) -> None:
     state.length += 1
     match entry.event:
         case ScheduleAdded(spec, schedule):
+            state.added = state.added if state.schedule is not None else entry.at
             state.spec, state.schedule, state.decided = spec, schedule, entry.at
         case ScheduleRemoved():
             state.schedule, state.queued = None, ()
