@@ -6,7 +6,7 @@ Called by `rollout init`. Makes no API calls and replaces no file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,9 @@ from typing import NamedTuple
 from rollout.core.scheduling import key_names
 from rollout.ecs import cli_config
 from rollout.engines.clock import LoopClock
-from rollout.errors import AccessError, Place, StorageError, UsageError
+from rollout.errors import AccessError, Place, Problem, StorageError, UsageError
 from rollout.model.phrase import say
+from rollout.model.regions import advice, is_known
 
 
 class FirstSpec(NamedTuple):
@@ -67,6 +68,19 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
         message = say("the project cannot be written: {cause}", cause=error.strerror)
         raise StorageError.of("R0025", message, place=Place(str(folder))) from None
     return list(contents)
+
+
+def unknown_regions(regions: Iterable[str]) -> list[Problem]:
+    """Return a warning for each region outside the built-in list, with the closest known region."""
+    return [
+        Problem(
+            "R0204",
+            say("region {region} is not in the built-in list", region=region),
+            cure=advice(region),
+        )
+        for region in dict.fromkeys(regions)
+        if not is_known(region)
+    ]
 
 
 def region_of_profile(profile: str, environment: Mapping[str, str]) -> str:

@@ -38,7 +38,7 @@ def validate(path: Path, *, allow_partial: bool = False) -> tuple[Warn, ...]:
     windows.check_calendars(spec, LoopClock().now())
     read = naming.read_files(spec, Path.cwd(), "", live=True, allow_partial=allow_partial)
     whole = read.whole(matching=False)
-    regions = unlisted.named_by(spec).union(one.region for one in whole.instances.values())
+    regions = unlisted.named_by(loaded.spec).union(one.region for one in whole.instances.values())
     notes = [*whole.notes, *unlisted.notes(regions)]
     return (*loaded.warnings, *(Warn(code, 0, text) for code, text in notes))
 

@@ -146,3 +146,17 @@ def test_the_project_plans_against_the_emulator(tmp_path: Path) -> None:
 
     assert planned.returncode == Exit.CHANGES, planned.stderr
     assert "ops-2027" in planned.stdout
+
+
+def test_a_misspelled_region_is_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """`init` and `validate` accept a region outside the built-in list, with a warning that
+    suggests the closest one.
+    """
+    answers = [*ANSWERS[:-4], "--region", "cn-hangzou"]
+
+    assert main.main(["init", *answers]) == Exit.DONE
+    told = capsys.readouterr().err
+    assert "warning[R0204]: region cn-hangzou is not in the built-in list" in told
+    assert "help: did you mean `cn-hangzhou`?" in told
+    assert main.main(["validate", "plans/first.yaml"]) == Exit.DONE
+    assert "did you mean `cn-hangzhou`?  R0204" in capsys.readouterr().out

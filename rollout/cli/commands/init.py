@@ -87,6 +87,8 @@ def init(
         time_zone,
     )
     written = project.write(folder, given, from_profile or profile)
+    for warning in project.unknown_regions(regions):
+        terminal.warn(warning)
     lines = [tr("Created {file}", file=folder / path) for path in written]
     change = [] if folder.resolve() == Path.cwd() else [["cd", str(folder)]]
     steps = [*change, *(["rollout", one, str(written[0])] for one in ("validate", "plan"))]
