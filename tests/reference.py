@@ -34,8 +34,9 @@ that was probably meant to choose the service (R0014).
 RUN is the id of a run or a unique prefix of it. The default is the newest run. If a command needs a
 confirmation and the input is not interactive, it ends with exit 7 and names the option to add.
 
-Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143. A run in progress
-drains first: it starts nothing new and waits for its open calls.
+Ctrl-C and SIGTERM end every command within two seconds, with exit 130 or 143, except
+`rollout emulator`, which they end with exit 0. A run in progress drains first: it starts nothing
+new and waits for its open calls.
 
 A command never waits for the reader of stderr. It queues up to 1 MiB of lines. If the reader is
 slower, the oldest lines are dropped and replaced by their count (`… 1,234 lines dropped`; with
