@@ -12,6 +12,7 @@ from typing import NamedTuple
 from rollout.app import plan
 from rollout.app.plan import Allow
 from rollout.app.session import Session
+from rollout.model.phrase import say
 from rollout.model.plan import Plan
 
 
@@ -59,5 +60,5 @@ def of_plan(made: Plan) -> FleetDrift:
 
 def _why(attach: bool, former: str) -> str:  # noqa: FBT001 - a field of a target
     if not attach:
-        return "not restarted since the attach, as far as known"
-    return "another key pair" if former else "no key pair"
+        return str(say("not restarted since the attach, as far as known"))
+    return str(say("another key pair") if former else say("no key pair"))

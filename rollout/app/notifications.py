@@ -149,7 +149,7 @@ class Delivery:
         try:
             around.read_secret(reference)
         except DeliveryFailed as error:
-            text = say("no message can be sent: {cause}", cause=error)
+            text = say("no message can be sent: {cause}", cause=error.text)
             cure = say("set the variable or write the file that `{name}` names", name=reference)
             self._notices.warn(Problem("R0546", text, cure=cure))
 

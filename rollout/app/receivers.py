@@ -32,7 +32,7 @@ class RunSurroundings:
         try:
             return references.read(reference, os.environ, logs.hide)
         except references.UnreadableSecret as error:
-            raise DeliveryFailed(str(error)) from None
+            raise DeliveryFailed(error.text) from None
 
     def save(self, receiver: int, cursor: Cursor) -> None:
         """See Surroundings. Without it, messages are sent again after a restart."""

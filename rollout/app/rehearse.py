@@ -23,6 +23,7 @@ from rollout.journal import estimates
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.estimates import Estimates, LaneQuota
 from rollout.model import plan as planmodel
+from rollout.model.phrase import Wording, say, say_many
 from rollout.model.plan import Plan
 from rollout.model.time import Duration, Instant
 from rollout.sim.rehearse import forecast, rehearsal
@@ -57,10 +58,10 @@ EMULATOR_LATENCY_MS = (1, 3)
 class AssumptionSources(msgspec.Struct, frozen=True):
     """Where each assumption comes from, as text; `lanes` are quotas that an earlier run reached."""
 
-    boot: str
-    quota: str
+    boot: Wording
+    quota: Wording
     lanes: tuple[LaneQuota, ...]
-    seeds: str
+    seeds: Wording
 
 
 class RehearsalOptions(msgspec.Struct, frozen=True):
@@ -140,32 +141,42 @@ def prepare(
     return RehearsalSettings(seeds, assumed, sources, str(given.faults or ""))
 
 
-def _boot(plan: Plan, given: RehearsalOptions, learned: Estimates) -> tuple[Duration, int, str]:
+def _boot(plan: Plan, given: RehearsalOptions, learned: Estimates) -> tuple[Duration, int, Wording]:
     """Return the boot time, its spread in percent, and the source of both."""
     if given.boot_ms is not None:
         return given.boot_ms, BOOT_SPREAD_PERCENT, "--boot-time"
     if learned.boots is not None:
         known = learned.boots
-        why = f"{known.count:,} boots of run {known.run}; change it with --boot-time"
-        return known.median_ms, known.spread_percent, why
-    why = "assumed, as in the plan's estimate; change it with --boot-time"
+        learned_from = say_many(
+            "{number:,} boot of run {run}; change it with --boot-time",
+            "{number:,} boots of run {run}; change it with --boot-time",
+            known.count,
+            run=known.run,
+        )
+        return known.median_ms, known.spread_percent, learned_from
+    why = say("assumed, as in the plan's estimate; change it with --boot-time")
     return plan.estimate.boot_time_ms, BOOT_SPREAD_PERCENT, why
 
 
-def _quota(given: RehearsalOptions, *, emulated: bool) -> tuple[int | None, str]:
+def _quota(given: RehearsalOptions, *, emulated: bool) -> tuple[int | None, Wording]:
     if given.quota is not None:
         return given.quota, "--quota"
     if emulated:
-        return None, "no quota on an emulator; change it with --quota"
-    return QUOTA, "assumed; change it with --quota"
+        return None, say("no quota on an emulator; change it with --quota")
+    return QUOTA, say("assumed; change it with --quota")
 
 
-def _seeds(plan: Plan, given: RehearsalOptions) -> tuple[int, str]:
+def _seeds(plan: Plan, given: RehearsalOptions) -> tuple[int, Wording]:
     if given.seeds is not None:
         return given.seeds, "--seeds"
     targets = max(1, plan.counts.targets)
     seeds = min(SEEDS_MAX, max(1, INSTANCES_BY_DEFAULT // targets))
-    return seeds, f"limited by {targets:,} targets to take a minute or two; change it with --seeds"
+    why = say_many(
+        "limited by {number:,} target to take a minute or two; change it with --seeds",
+        "limited by {number:,} targets to take a minute or two; change it with --seeds",
+        targets,
+    )
+    return seeds, why
 
 
 def simulate_all(

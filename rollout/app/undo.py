@@ -101,7 +101,7 @@ def _scope(
     return Scope(keys or run.plan.keys, key_of, left_out, origin)
 
 
-_NOT_ATTACHED = Reason.OUTSIDE_RUN, "no attach of the run or wave"
+_NOT_ATTACHED = Reason.OUTSIDE_RUN, str(say("no attach of the run or wave"))
 
 
 def _judge(
@@ -110,7 +110,7 @@ def _judge(
     """Return the index of the key that the instance gets, or why it gets none."""
     target, site = run.layout.targets[ordinal], run.layout.site_of(ordinal)
     if now.key_pair != run.layout.wanted(ordinal).name:
-        return Reason.OTHER_KEY, now.key_pair or "no key pair"
+        return Reason.OTHER_KEY, now.key_pair or str(say("no key pair"))
     if not target.former_key:
         return Reason.NO_FORMER_KEY, ""
     found = usable[site, target.former_key]

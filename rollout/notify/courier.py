@@ -18,6 +18,7 @@ import msgspec
 import tenacity
 
 from rollout.model.notify import Notice, NoticeFormat, NoticePosition, NoticeReceiver
+from rollout.model.phrase import Wording
 from rollout.model.time import Instant
 from rollout.notify import requests
 from rollout.notify.requests import Endpoint, NoticeRequest
@@ -31,6 +32,10 @@ REPLY_BYTES_MAX = 64 * 1024
 
 class DeliveryFailed(Exception):
     """A request was not confirmed. The text is the cause, without URL and secret."""
+
+    def __init__(self, text: Wording) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class Cursor(msgspec.Struct, omit_defaults=True):

@@ -57,7 +57,7 @@ class GateProbes:
             self._headers(gate)
         except UnreadableSecret as error:
             yield Problem(
-                "R0343", str(error), cure=say("set it before the run is started or resumed")
+                "R0343", error.text, cure=say("set it before the run is started or resumed")
             )
 
     async def _ask(self, gate: AnyGate) -> GateReply:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from rollout.model.phrase import Phrase, say
+
 ENVIRONMENT: Final = "env:"
 FILE: Final = "file:"
 BYTES_MAX: Final = 64 * 1024
@@ -18,6 +20,10 @@ BYTES_MAX: Final = 64 * 1024
 
 class UnreadableSecret(Exception):
     """The secret of a reference cannot be read. The text has the reference and the cause."""
+
+    def __init__(self, text: Phrase) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 def read(reference: str, environment: Mapping[str, str], hide: Callable[[str], None]) -> str:
@@ -30,9 +36,10 @@ def read(reference: str, environment: Mapping[str, str], hide: Callable[[str], N
     else:
         value = _content(reference)
     if not value:
-        raise UnreadableSecret(f"{reference} is not set or empty")
+        raise UnreadableSecret(say("{reference} is not set or empty", reference=reference))
     if not value.isprintable():
-        raise UnreadableSecret(f"{reference} has line breaks or control characters")
+        text = say("{reference} has line breaks or control characters", reference=reference)
+        raise UnreadableSecret(text)
     hide(value)
     return value
 
@@ -43,9 +50,15 @@ def _content(reference: str) -> str:
             raw = file.read(BYTES_MAX + 1)
         text = raw.decode()
     except OSError as error:
-        raise UnreadableSecret(f"{reference}: {error.strerror or type(error).__name__}") from None
+        why = error.strerror or type(error).__name__
+        raise UnreadableSecret(
+            say("{reference}: {cause}", reference=reference, cause=why)
+        ) from None
     except ValueError:
-        raise UnreadableSecret(f"{reference} is not UTF-8 text") from None
+        raise UnreadableSecret(say("{reference} is not UTF-8 text", reference=reference)) from None
     if len(raw) > BYTES_MAX:
-        raise UnreadableSecret(f"{reference} is larger than {BYTES_MAX // 1024} KiB")
+        most = BYTES_MAX // 1024
+        raise UnreadableSecret(
+            say("{reference} is larger than {most} KiB", reference=reference, most=most)
+        )
     return text.strip()

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from rollout.app.drift import DriftedInstance, FleetDrift
+from rollout.app.terraform import ApplyEffect, Reversal
 from rollout.cli import language, main
-from rollout.cli.views import preview, render
+from rollout.cli.commands import drift
+from rollout.cli.views import instances, preview, render
+from rollout.cli.views import terraform as terraform_view
 from rollout.errors import Exit
+from rollout.probes import references
 from tests.app import factory
 
 ENGLISH, CHINESE = "error[R0100]: ", "错误[R0100]："
@@ -183,3 +188,48 @@ def test_a_plan_and_a_run_are_shown_in_chinese() -> None:
 
     assert "机群最多" in shown and "摘要 sha256:9f2c" in shown
     assert "Digest" not in shown and "found" not in shown
+
+
+def test_an_unknown_command_is_reported_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
+    """The parser's own text is English; the command is named in the current language."""
+    assert main.main(["aply", "--lang", "zh"]) == Exit.USAGE
+    assert "未知命令 `aply`" in capsys.readouterr().err
+
+
+def test_reversals_by_terraform_are_translated() -> None:
+    """Effect, labels and sum; the line of the configuration is unchanged."""
+    language.use("zh")
+    found = Reversal("a.b", ApplyEffect.REPLACES, "key_name", "old", "new", ("i-1",))
+
+    text = terraform_view.text([found], 200)
+
+    assert "销毁 i-1" in text and 'key_name = "new"' in text and "会撤销 1 个资源的轮换" in text
+    assert "destroys" not in text and "reverses" not in text
+
+
+def test_tables_have_translated_headings_and_data_has_not() -> None:
+    """Headings, reasons and details of tables; rows for programs keep the English text."""
+    language.use("zh")
+    lost = DriftedInstance("i-2", "cn-hangzhou", "", "no key pair")
+    result = drift.result_of(FleetDrift("ops", 3, [lost], {}, 2))
+    row = {"instance": "i-1", "detail": "no attach of the run or wave"}
+
+    assert "没有密钥对" in result.text() and "no key pair" not in result.text()
+    assert list(result.rows()) == [lost._asdict()]
+    assert instances.table([row], 200).split() == [
+        "实例",
+        "详情",
+        "i-1",
+        "该运行或批次未绑定过此实例",
+    ]
+    assert row["detail"] == "no attach of the run or wave"
+
+
+def test_an_unreadable_secret_is_described_in_the_language() -> None:
+    """The cause is a phrase; journals get its English text."""
+    with pytest.raises(references.UnreadableSecret) as caught:
+        references.read("env:HOOK", {}, lambda _: None)
+    language.use("zh")
+
+    assert language.translated(caught.value.text) == "env:HOOK 未设置或为空"
+    assert str(caught.value) == "env:HOOK is not set or empty"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from rollout.app import plan as planning
 from rollout.app import plan_file as planfile
 from rollout.app import rehearse
 from rollout.app.rehearse import Rehearsal, RehearsalOptions
-from rollout.cli import main
+from rollout.cli import language, main
 from rollout.cli.views import forecast as shown
 from rollout.cli.views import page
 from rollout.emulator.dispatch import Cloud as EmulatedCloud
@@ -42,13 +43,14 @@ NOTHING = RehearsalOptions(seeds=None, boot_ms=None, quota=None, faults=None)
 
 
 @pytest.fixture
-def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plan_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A saved plan in an empty directory; opening a socket fails the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", _refuse)
     path = tmp_path / "fleet.plan.json"
     planfile.save_plan(planfile.with_digest(factory.plan(60)), path)
-    return path
+    yield path
+    language.use("en")
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -78,6 +80,17 @@ def test_a_rehearsal_says_what_it_assumed_and_what_to_expect(
     assert "apply ends with exit 0 (all done) in 3 of 3 seeds" in text
     assert "\x1b" not in text
     assert sorted(path.name for path in plan_file.parent.iterdir()) == before
+
+
+def test_sources_are_translated_for_people_only(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The assumptions have Chinese sources, the JSON document English ones."""
+    words = (str(plan_file), "--seeds", "1", "--lang", "zh")
+
+    assert "假定值；可用 --quota 更改" in "".join(rehearsed(capsys, *words).split("\n"))
+    found = json.loads(rehearsed(capsys, *words, "-o", "json"))
+    assert found["sources"]["quota"] == "assumed; change it with --quota"
 
 
 def test_the_same_as_data(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

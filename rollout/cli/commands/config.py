@@ -40,7 +40,8 @@ def show(
 
     def table() -> str:
         cells = [[_text(row[column]) for column in columns] for row in rows]
-        return "\n".join(render.table([list(columns), *cells], "<" * len(columns), indent=0))
+        lines = render.table([render.heading(columns), *cells], "<" * len(columns), indent=0)
+        return "\n".join(lines)
 
     result = Shown(
         text=table,

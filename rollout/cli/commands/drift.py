@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli import output
-from rollout.cli.language import tr_many
+from rollout.cli.language import tr, tr_many, translated
 from rollout.cli.options import Accepting, CloudOptions, Common, Flag
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
@@ -62,8 +62,11 @@ def result_of(found: FleetDrift) -> Shown:
 def _table(found: FleetDrift) -> str:
     lines = []
     if found.drifted:
-        head = ("instance", "region", "key pair", "why")
-        rows = [(one.instance, one.region, one.key_pair or "-", one.why) for one in found.drifted]
+        head = (tr("instance"), tr("region"), tr("key pair"), tr("why"))
+        rows = [
+            (one.instance, one.region, one.key_pair or "-", translated(one.why))
+            for one in found.drifted
+        ]
         lines = [*render.table([head, *rows], "<<<<", indent=0), ""]
     excluded = sum(found.excluded.values())
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.excluded.items())

@@ -176,7 +176,7 @@ def _show(terminal: Terminal, noun: str, rows: Rows, form: Output, nothing: str)
     names = [name for name in ("instance", "key_pair", "region") if rows and name in rows[0]]
 
     def table() -> str:
-        cells = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+        cells = [render.heading(tuple(rows[0])), *(tuple(row.values()) for row in rows)]
         return "\n".join(render.table(cells, "<" * len(rows[0]), indent=0))
 
     result = Shown(

@@ -59,6 +59,8 @@ def _message(error: CycloptsError, said: str) -> Wording:
     match error:
         case cyclopts.UnknownOptionError():
             return say("unknown option `{option}`", option=_option(error))
+        case cyclopts.UnknownCommandError() if error.unused_tokens:
+            return say("unknown command `{command}`", command=error.unused_tokens[0])
         case cyclopts.UnusedCliTokensError():
             extra = " ".join(error.unused_tokens or ())
             return say("unexpected argument `{argument}`", argument=extra)

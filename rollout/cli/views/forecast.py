@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.rehearse import (
+    AssumptionSources,
     Down,
     Forecast,
     LaneQuota,
@@ -17,7 +18,7 @@ from rollout.app.rehearse import (
     RunEnding,
     Spread,
 )
-from rollout.cli.language import tr
+from rollout.cli.language import tr, translated
 from rollout.cli.views import render, run_words
 from rollout.errors import Exit
 from rollout.model.phrase import Phrase, Wording, say, say_many
@@ -54,9 +55,18 @@ def data(plan: Plan, digest: str, rehearsed: Rehearsal) -> dict[str, Any]:
         "digest": digest,
         "emulator": plan.emulated,
         "assumed": msgspec.to_builtins(chosen.assumed),
-        "sources": msgspec.to_builtins(chosen.sources),
+        "sources": _sources(chosen.sources),
         "forecast": msgspec.to_builtins(rehearsed.forecast),
         "seeds": [msgspec.to_builtins(_without_points(one)) for one in rehearsed.results],
+    }
+
+
+def _sources(sources: AssumptionSources) -> dict[str, Any]:
+    return {
+        "boot": str(sources.boot),
+        "quota": str(sources.quota),
+        "lanes": msgspec.to_builtins(sources.lanes),
+        "seeds": str(sources.seeds),
     }
 
 
@@ -97,12 +107,12 @@ def assumptions(plan: Plan, chosen: RehearsalSettings) -> list[tuple[str, str, s
         quota = tr("{quota:,} calls a minute of each action in each region", quota=assumed.quota)
     least, most = (2 * way for way in assumed.latency_ms)
     return [
-        (tr("boot"), boot, sources.boot),
-        (tr("quota"), quota, sources.quota),
+        (tr("boot"), boot, translated(sources.boot)),
+        (tr("quota"), quota, translated(sources.quota)),
         *(_lane(lane) for lane in sources.lanes),
         (tr("call"), f"{least:,}–{most:,} ms", tr("assumed")),
         (tr("faults"), chosen.faults or tr("none"), "--faults" if chosen.faults else ""),
-        (tr("seeds"), f"{chosen.seeds:,}", sources.seeds),
+        (tr("seeds"), f"{chosen.seeds:,}", translated(sources.seeds)),
         *_gates(plan),
     ]
 

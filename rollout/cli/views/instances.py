@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rollout.app.audit import AuditEntry
-from rollout.cli.language import tr
+from rollout.cli.language import tr, translated
 from rollout.cli.views import audit, render, run_words
 from rollout.model.printable import escaped
 from rollout.model.time import format_instant
@@ -46,12 +46,14 @@ def life_data(view: InstanceView, entries: Iterable[AuditEntry]) -> dict[str, An
 
 def table(rows: Iterable[Mapping[str, Any]], columns: int | None) -> str:
     """Return rows as a table; the names of their fields are the heading."""
-    found = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    found = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
     names = list(dict.fromkeys(name for row in found for name in row))
     cells = [[row.get(name, "-") for name in names] for row in found]
-    lines = render.table([names, *cells], "<" * len(names), indent=0)
+    lines = render.table([render.heading(names), *cells], "<" * len(names), indent=0)
     return "\n".join(render.fit(escaped(line), columns) for line in lines)
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
+    if name == "detail":
+        return translated(str(value))
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value}"

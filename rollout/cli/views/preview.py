@@ -192,7 +192,7 @@ def _about(reason: Reason, out: list[Exclusion], key: str) -> str:
     if reason in ABOUT:
         return translated(ABOUT[reason])
     details = Counter(one.detail for one in out if one.detail).most_common()
-    texts = [f"{detail} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
+    texts = [f"{translated(detail)} ({number:,})" for detail, number in details[:_DETAILS_SHOWN]]
     if len(details) > _DETAILS_SHOWN:
         texts.append(tr("{number:,} more", number=len(details) - _DETAILS_SHOWN))
     return ", ".join(texts)

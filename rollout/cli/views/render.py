@@ -8,6 +8,8 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
+from rollout.cli.language import translated
+from rollout.model.phrase import say
 from rollout.model.printable import escaped, escaped_json
 from rollout.model.time import HOUR, MINUTE, SECOND, Duration
 
@@ -47,6 +49,22 @@ def table(rows: Sequence[Sequence[str]], align: str, *, indent: int = 2) -> list
         ]
         lines.append((" " * indent + "  ".join(cells)).rstrip())
     return lines
+
+
+_HEADINGS = (
+    *(say("instance"), say("account"), say("region"), say("zone"), say("target"), say("wave")),
+    *(say("restart"), say("former_key"), say("key"), say("reason"), say("detail"), say("image")),
+    *(say("os_name"), say("instance_type"), say("phase"), say("groups"), say("permit")),
+    *(say("waits"), say("cause"), say("down"), say("setting"), say("value"), say("origin")),
+    *(say("name"), say("state"), say("next"), say("cron"), say("time_zone"), say("on_due")),
+    *(say("last"), say("key_pair"), say("fingerprint"), say("status")),
+)
+"""The fields that tables show, in the languages of the catalogues."""
+
+
+def heading(names: Sequence[str]) -> list[str]:
+    """Return the heading of a table whose columns are fields, in the current language."""
+    return [translated(name) for name in names]
 
 
 def wrap(text: str, width: int, *, first: str = "", rest: str = HANG) -> list[str]:

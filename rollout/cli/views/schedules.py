@@ -59,8 +59,8 @@ def _last(ended: TickEnded | None) -> str:
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return schedules as a table, and the commands that apply their plans."""
     shown = ("name", "state", "next", "cron", "time_zone", "on_due", "last")
-    cells = [shown, *(tuple(str(one.get(key, "")) for key in shown) for one in rows)]
-    lines = render.table(cells, "<" * len(shown), indent=0)
+    cells = [[str(one.get(key, "")) for key in shown] for one in rows]
+    lines = render.table([render.heading(shown), *cells], "<" * len(shown), indent=0)
     commands = [
         tr("Next:  {command}", command=suggested.with_options(one["command"]))
         for one in rows
