@@ -19,7 +19,7 @@ from rich.console import Console
 
 from rollout.app import pages
 from rollout.cli import language, main
-from rollout.cli.help_page import TranslatedHelp
+from rollout.cli.help_page import HelpPages
 from rollout.errors import CODES
 from tests import tree
 
@@ -178,7 +178,7 @@ def _help_pages() -> Iterator[tuple[Key, str]]:
 
     language.use("en")
     app = main.make_app()
-    app.help_formatter = TranslatedHelp(translate)
+    app.help_formatter = HelpPages(translate)
     pages_of_help = (
         [],
         *([name] for name in main.PARENTS),

@@ -1,55 +1,62 @@
-"""Print help pages in another language than English.
+"""Print help pages in the current language, wrapped to the width of the terminal.
 
 Given to the parser by `main`. The English texts are those of the parser: summaries of commands,
-docstrings of options, and titles of the parser itself.
+docstrings of options, and titles of the parser itself. Imports nothing that only a page needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from rollout.cli.views import render
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
 
 _USAGE = "Usage: "
 
 
 @dataclass(frozen=True, slots=True)
 class _Paragraph:
-    """A text that is wrapped by the rules of its language: Chinese has no spaces."""
+    """A text without the line breaks of its docstring, wrapped by the rules of its language."""
 
     text: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
         lines = render.wrap(self.text, options.max_width, rest="")
         yield Text("\n".join(lines))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
         return Measurement(1, min(render.columns(self.text), options.max_width))
 
 
-class TranslatedHelp:
+class HelpPages:
     """Translates every text of a help page, then lets the parser's own formatter print it."""
 
     def __init__(self, translate: Callable[[str], str]) -> None:
         """Take the function that translates one paragraph."""
         self._translate = translate
-        self._print = DefaultFormatter()
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print one list of commands or options."""
+        from cyclopts.help import DefaultFormatter
+
         entries = [self._entry(entry) for entry in panel.entries]
         title = self._translate(str(panel.title))
-        self._print(console, options, panel.copy(title=title, entries=entries))
+        DefaultFormatter()(console, options, panel.copy(title=title, entries=entries))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         """Print the usage line, whose names stay as they are typed."""
+        from rich.text import Text
+
         if text := str(usage or "").strip().removeprefix(_USAGE):
             console.print(Text(self._translate(_USAGE) + text))
             console.print()

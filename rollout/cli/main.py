@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
@@ -16,6 +16,7 @@ from rollout import logs
 from rollout.app import about
 from rollout.cli import language, log_file, origins, signals, stderr_queue, terminal
 from rollout.cli.errors import crash, usage
+from rollout.cli.help_page import HelpPages
 from rollout.cli.options import (
     VALUED,
     CloudOptions,
@@ -27,9 +28,6 @@ from rollout.cli.options import (
 from rollout.cli.settings import WITHOUT_FILES, Settings
 from rollout.errors import Exit, RolloutError
 from rollout.model.phrase import say
-
-if TYPE_CHECKING:
-    from rollout.cli.help_page import TranslatedHelp
 
 COMMANDS = {
     "init": ("[FOLDER]", "Write a first spec and the settings of a project."),
@@ -154,7 +152,7 @@ def make_app() -> App:
         help="Rotates SSH key pairs over fleets of Alibaba Cloud ECS instances.",
         version=about.version,
         help_format="plaintext",
-        help_formatter=None if language.is_english() else _translated_help(),
+        help_formatter=HelpPages(language.translated),
         exit_on_error=False,
         print_error=False,
         config=Settings(_tables()),
@@ -172,12 +170,6 @@ def make_app() -> App:
     for parent in parents.values():
         app.command(parent)
     return app
-
-
-def _translated_help() -> TranslatedHelp:
-    from rollout.cli.help_page import TranslatedHelp
-
-    return TranslatedHelp(language.translated)
 
 
 def _tables() -> dict[str, tuple[str, ...]]:
