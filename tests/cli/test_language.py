@@ -190,10 +190,22 @@ def test_a_plan_and_a_run_are_shown_in_chinese() -> None:
     assert "Digest" not in shown and "found" not in shown
 
 
-def test_an_unknown_command_is_reported_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
-    """The parser's own text is English; the command is named in the current language."""
-    assert main.main(["aply", "--lang", "zh"]) == Exit.USAGE
-    assert "未知命令 `aply`" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("aply", "未知命令 `aply`"),
+        ("apply", "命令 `apply` 的参数 TARGET 需要一个值"),
+        ("plan --out", "命令 `plan` 的参数 --out 需要一个值"),
+        ("emulator --size x", "--size 的值无效：无法将 `x` 转换为 int"),
+        ("history -o foo", "`foo` 不是 -o 的有效值"),
+    ],
+)
+def test_errors_of_the_parser_are_translated(
+    line: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parser's own texts are English; the usual ones are phrases of this program."""
+    assert main.main([*line.split(), "--lang=zh"]) == Exit.USAGE
+    assert text in capsys.readouterr().err
 
 
 def test_reversals_by_terraform_are_translated() -> None:

@@ -12,6 +12,11 @@ from rollout.model.phrase import Phrase, Wording, say
 
 _SUGGESTION = re.compile(r" Did you mean (.+?)\?")
 _AVAILABLE = re.compile(r" Available commands: .*")
+_MISSING = re.compile(r"command `(?P<command>[^`]+)` parameter (?P<name>\S+) requires an argument")
+_UNCONVERTED = re.compile(
+    r"invalid value for (?P<option>\S+): unable to convert `(?P<value>.*)` into (?P<kind>\w+)"
+)
+_NO_CHOICE = re.compile(r"invalid value `(?P<value>.*)` for (?P<option>\S+)")
 _CHOICES = re.compile(r" Choose from: (.+?)\.$")
 
 _ELSEWHERE = (
@@ -65,7 +70,21 @@ def _message(error: CycloptsError, said: str) -> Wording:
             extra = " ".join(error.unused_tokens or ())
             return say("unexpected argument `{argument}`", argument=extra)
         case _:
-            return said[:1].lower() + said[1:].rstrip(".")
+            return _of_parser(said[:1].lower() + said[1:].rstrip("."))
+
+
+def _of_parser(said: str) -> Wording:
+    """Return a text of the parser as a phrase if it has one of the usual forms."""
+    if found := _MISSING.fullmatch(said):
+        return say("command `{command}` parameter {name} requires an argument", **found.groupdict())
+    if found := _UNCONVERTED.fullmatch(said):
+        return say(
+            "invalid value for {option}: unable to convert `{value}` into {kind}",
+            **found.groupdict(),
+        )
+    if found := _NO_CHOICE.fullmatch(said):
+        return say("invalid value `{value}` for {option}", **found.groupdict())
+    return said
 
 
 def _option(error: cyclopts.UnknownOptionError) -> str:
