@@ -277,9 +277,8 @@ class Runner:
         progress = self.session.progress
         decider.waits = self.session.wait
         start()
-        mine = None
-        if self.session.fence:
-            mine = marks.marks_of(decider.run, service, self.session.store)
+        fenced = self.session.fence
+        mine = marks.marks_of(decider.run, service, self.session.store) if fenced else None
         ports = Ports(
             service.clock,
             service,

@@ -24,6 +24,7 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.follow import rebuild
 from rollout.core.running.replies import Replies
 from rollout.core.running.state import Run
+from rollout.core.running.step import Step
 from rollout.core.running.waiting import Waiting
 from rollout.model import event as ev
 from rollout.model.command import Observation, ObserveInstances, ObserveMembers, ObserveStatuses
@@ -181,7 +182,7 @@ class Decider(Replies):
         wakes = (run_wake, self.waiting.wake(), self.watching.census.wake())
         return min((at for at in wakes if at is not None), default=None)
 
-    def _begin(self, step: decide_instances.Step, now: Instant) -> None:
+    def _begin(self, step: Step, now: Instant) -> None:
         """Note the observations that a step starts and the instances that it parks."""
         for observation in step.observations:
             if isinstance(observation, ObserveMembers):

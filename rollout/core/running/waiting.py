@@ -183,7 +183,7 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
                 self.checked[site].append(tuple(members[start : start + limits.ATTACH_IDS_MAX]))
 
     def return_checked(self, ordinals: tuple[int, ...], now: Instant) -> None:
-        """Return a batch that matched the plan to its queue: not all of it may be attached now."""
+        """Return a batch to its queue: not all of it may be attached now."""
         self.checked[self.run.layout.site_of(ordinals[0])].remove(ordinals)
         self.delay(ordinals, now, 0)
 
@@ -339,10 +339,8 @@ class Waiting(msgspec.Struct, eq=False, kw_only=True):
         """Return when the last busy one of these may be called again; 0 if none is busy."""
         run, targets = self.run, self.run.layout.targets
         refused = [(targets[o].instance, run.busy[o]) for o in ordinals if o in run.busy]
-        return max(
-            (one.last + busy_pause_ms(run.run_id, name, one.refusals) for name, one in refused),
-            default=0,
-        )
+        ends = (one.last + busy_pause_ms(run.run_id, name, one.refusals) for name, one in refused)
+        return max(ends, default=0)
 
     def _ready_at(self, ordinal: int, instant: Instant) -> None:
         self.stations.move(ordinal, Station.READY_LATER)
@@ -397,8 +395,5 @@ def _take(batches: list[tuple[int, ...]], ordinal: int) -> None:
     for number, batch in enumerate(batches):
         if ordinal in batch:
             rest = tuple(other for other in batch if other != ordinal)
-            if rest:
-                batches[number] = rest
-            else:
-                del batches[number]
+            batches[number : number + 1] = [rest] if rest else []
             return

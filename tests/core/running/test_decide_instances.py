@@ -12,6 +12,7 @@ from rollout.core.running import decide_instances
 from rollout.core.running.evolve import evolve
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import LaneUse
+from rollout.core.running.step import Step
 from rollout.model import event as ev
 from rollout.model import limits
 from rollout.model.command import Attach, ObserveInstances, ObserveKeyPair, RestartCall
@@ -84,7 +85,7 @@ def test_a_full_observation_has_no_witness() -> None:
     story = World(samples.make_plan(rows), rows).start()
     story.turn()
     site = story.run.layout.sites[0]
-    step = decide_instances.Step(story.decider.waiting, story.now)
+    step = Step(story.decider.waiting, story.now)
     step.watching.witness[site] = limits.OBSERVE_IDS_MAX
     for count in (limits.OBSERVE_IDS_MAX - 1, limits.OBSERVE_IDS_MAX):
         look = decide_instances._observe(step, site, range(count))
@@ -161,7 +162,7 @@ def test_a_hold_for_the_budget_names_who_keeps_it(cap: int, holder: str) -> None
     ledger.caps[0], ledger.keeper[0], ledger.full[0] = cap, 2 if cap else -1, None
     ledger.kept[0] = cap
     permits.parked[0] = [1, 3]
-    step = decide_instances.Step(story.decider.waiting, story.now)
+    step = Step(story.decider.waiting, story.now)
 
     decide_instances._hold_parked(step)
 
@@ -178,7 +179,7 @@ def test_restarts_end_before_the_next_wave() -> None:
         ev.Moved(ev.Trigger.OBSERVED_ATTACHED, (0, 1, 2, 3), "key_pair", story.now), story.now
     )
     waiting.ready[site] = {RestartKind.START: [], RestartKind.REBOOT: [0, 1, 2, 3]}
-    step = decide_instances.Step(waiting, story.now)
+    step = Step(waiting, story.now)
     decide_instances._restart_site(step, site, 2)
 
     [look] = step.observations

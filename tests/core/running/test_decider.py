@@ -10,6 +10,7 @@ from rollout.core.running import decide_instances
 from rollout.core.running.decider import Decider
 from rollout.core.running.key_comparisons import Comparison
 from rollout.core.running.stations import Station
+from rollout.core.running.step import OBSERVATIONS_OPEN_MAX
 from rollout.core.running.view import view
 from rollout.model import event as ev
 from rollout.model import limits
@@ -328,7 +329,7 @@ def test_parked_instances_do_not_repeat_a_turn_while_observations_are_full() -> 
         waiting.stations.column[ordinal] = Station.READY
     ready = waiting.ready[site][RestartKind.REBOOT]
     ready[:] = [0, 1]
-    waiting.watching.open[site] = decide_instances.OBSERVATIONS_OPEN_MAX
+    waiting.watching.open[site] = OBSERVATIONS_OPEN_MAX
     story.decider.turn(story.now)
 
     assert ready == [0, 1] and not waiting.permits.parked
