@@ -36,9 +36,10 @@ def test_no_plan_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None
 def test_no_digest_file_crashes_its_reader(tmp_path: Path, content: bytes) -> None:
     """A digest file with random bytes never accepts another plan."""
     saved = plan_file.with_digest(factory.plan(40))
-    path = tmp_path / "fleet.plan.json"
+    path, digest = tmp_path / "fleet.plan.json", tmp_path / "fleet.plan.json.sha256"
+    digest.unlink(missing_ok=True)  # of the case before: what is no digest is not replaced
     plan_file.save_plan(saved, path)
-    (tmp_path / "fleet.plan.json.sha256").write_bytes(content)
+    digest.write_bytes(content)
 
     with pytest.raises(RolloutError):
         plan_file.load_plan(path)
