@@ -83,6 +83,11 @@ def test_the_clock_of_a_paused_machine_does_not_prove_that_an_attach_did_not_hap
     assert trial.run(36569).wrong == []
 
 
+def test_a_failed_call_of_a_former_census_does_not_keep_the_process_busy() -> None:
+    """Without members to observe again, the process waits for the calls that are open."""
+    assert trial.run(84866).wrong == []
+
+
 def test_a_bake_counts_from_the_close_also_if_the_machine_is_suspended_then() -> None:
     """The line is written ten minutes after its events."""
     assert trial.run(11798).wrong == []

@@ -86,7 +86,9 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
             return min(self.full_at, self.down_at) if self.run.away else self.full_at
         waits = [site for site in self.left if self.left[site] or self._asks(site)]
         silent = [self.heard[site] + limits.CENSUS_SILENCE_MS for site in waits]
-        again = [self.again_at[site] for site in waits if site in self.again_at]
+        again = [
+            at for site, at in self.again_at.items() if self.left.get(site) and self._room(site)
+        ]
         return min([*silent, *again], default=None)
 
     def begin(self, now: Instant) -> None:
@@ -109,8 +111,7 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         for site, members in self.left.items():
             if not members or now < self.again_at.get(site, 0):
                 continue
-            room = limits.CENSUS_CALLS_MAX - self.open.get(site, 0)
-            ordinals = list(islice(members, max(room, 0) * limits.OBSERVE_IDS_MAX))
+            ordinals = list(islice(members, self._room(site) * limits.OBSERVE_IDS_MAX))
             for start in range(0, len(ordinals), limits.OBSERVE_IDS_MAX):
                 part = tuple(ordinals[start : start + limits.OBSERVE_IDS_MAX])
                 names = tuple(self.run.layout.member(one).instance for one in part)
@@ -264,6 +265,10 @@ class Census(msgspec.Struct, eq=False, kw_only=True):
         members = self.run.layout.members
         at = bisect_left(members, ordinal)
         return at < len(members) and members[at] == ordinal
+
+    def _room(self, site: Site) -> int:
+        """Return how many more calls of a region may be open."""
+        return max(limits.CENSUS_CALLS_MAX - self.open.get(site, 0), 0)
 
     def _asks(self, site: Site) -> bool:
         return any(self._site(one) == site for one in self.asked)

@@ -453,3 +453,17 @@ def test_an_old_answer_does_not_count() -> None:
     again = sent_at + limits.STATE_AGE_MAX_MS + 2 * SECOND
     census.advance(again)
     assert [one.ordinals for one in census.due(again)] == [(1,)]
+
+
+def test_a_call_of_a_former_round_that_fails_does_not_wake_the_run_at_once() -> None:
+    """Nothing of this round is to be observed again, so the run waits for the open calls."""
+    world = story([member(0), member(1, **WINDOWS)])
+    world.turn()
+    census = world.decider.watching.census
+    call = ObserveMembers(census.run.layout.home_of(1), (), ())
+    census.open[call.site] += 1
+    census.failed(call, world.now)
+    later = world.now + MINUTE // 2
+
+    wake = census.wake()
+    assert list(census.due(later)) == [] and wake is not None and wake > later
