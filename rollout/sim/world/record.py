@@ -151,7 +151,7 @@ class RunRecord:
         """
         earliest = written - limits.SYNC_EVERY_MS
         for begin, end in reversed(self.asleep):
-            if begin < written and end > earliest:
+            if begin < written and end >= earliest:
                 earliest = min(earliest, begin - limits.SYNC_EVERY_MS)
         return earliest
 
