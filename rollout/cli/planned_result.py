@@ -43,7 +43,7 @@ def show(
     if out is not None:
         plan_file.save_plan(planned.saved, out)
     output.show(terminal, form, _result(planned, terminal.width))
-    if form == Output() and planned.saved.plan.counts.targets:
+    if form == Output() and (out is not None or planned.saved.plan.counts.targets):
         terminal.show(_next(planned.saved, out, again))
 
 
@@ -62,12 +62,17 @@ def _next(saved: SavedPlan, out: Path | None, again: str) -> str:
     if out is None:
         save = f"{again} --out {shlex.quote(f'{saved.plan.name}.plan.json')}"
         return "\n" + tr("Next:  {command}", command=save)
-    size = len(saved.raw) / 1e6
-    written = tr("Saved {file} ({size:.1f} MB) and {file}.sha256", file=out, size=size)
+    written = tr("Saved {file} ({size}) and {file}.sha256", file=out, size=_size(len(saved.raw)))
+    if not saved.plan.counts.targets:
+        return f"\n{written}"
     commands = [suggested.command("rehearse", out), *_after_rehearsal(saved.plan, out)]
     first = tr("Next:  {command}", command=commands[0])
     indent = " " * (render.columns(first) - render.columns(commands[0]))
     return "\n".join(["", written, first, *(f"{indent}{one}" for one in commands[1:])])
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} KB"
 
 
 def _after_rehearsal(plan: Plan, out: Path) -> list[str]:

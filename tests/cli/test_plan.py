@@ -107,6 +107,23 @@ def test_the_next_commands_of_a_saved_plan(
     assert lines[-1].removeprefix("Next:").strip() == after and len(lines) == 1 + bool(changes)
 
 
+def test_a_saved_plan_without_targets_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files exist, so the output says so; there is no next command."""
+    monkeypatch.chdir(tmp_path)
+    made = factory.plan()
+    plan = msgspec.structs.replace(made, counts=msgspec.structs.replace(made.counts, targets=0))
+    planned = planning.PlanResult(plan_file.with_digest(plan), planning.InventoryReading(1, 1))
+
+    planned_result.show(Terminal.of(Common()), planned, Output(), Path("empty.json"), "x")
+
+    assert Path("empty.json").is_file()
+    size = Path("empty.json").stat().st_size
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"Saved empty.json ({size / 1000:.0f} KB) and empty.json.sha256"
+
+
 @pytest.mark.parametrize("command", ["undo", "retry"])
 def test_the_next_command_of_undo_and_retry_names_the_run(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
