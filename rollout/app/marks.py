@@ -145,8 +145,8 @@ class Marks:
     async def read_before(self, wave: int) -> None:
         """Read the marks before the first call of a wave, after writing those that are missing.
 
-        Calls of the wave wait for this reading, at most for `VISIT_S`, and for that long before it
-        where another one has begun.
+        Calls of the wave wait at most `VISIT_S` for this reading, and as long for another one that
+        is in progress.
         """
         if self._read_for >= wave:
             return
