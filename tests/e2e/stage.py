@@ -133,6 +133,13 @@ class Stage:
             assert apply.poll() is None, apply.communicate()
             time.sleep(0.05)
 
+    def await_boots(self) -> None:
+        """Wait until no instance of the emulator boots."""
+        until = time.monotonic() + 60
+        while any(row["status"] in ("Starting", "Stopping") for row in self.admin("instances")):
+            assert time.monotonic() < until, "an instance still boots after a minute"
+            time.sleep(0.05)
+
     def wrong(self, plan: str, *, down_max: int) -> str:
         """Compare the hidden ledger with the rotation of a plan. Return the differences, empty if
         none.
