@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
 
 _USAGE = "Usage: "
+_NOTHING = '""'
+"""How the parser writes a default that is an empty text. A page does not mention it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class HelpPages:
         facts = (
             ("choices", ", ".join(entry.choices or ())),
             ("env var", ", ".join(entry.env_var or ())),
-            ("default", entry.default or ""),
+            ("default", (entry.default or "").replace(_NOTHING, "")),
         )
         parts = [self._paragraph(entry.description)]
         parts += [f"[{self._translate(name)}: {value}]" for name, value in facts if value]

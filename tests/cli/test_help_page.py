@@ -32,6 +32,17 @@ def test_english_texts_are_wrapped_to_the_terminal(
             assert len(row.rstrip()) + len(f" {word}") > columns - 3, row
 
 
+@pytest.mark.parametrize("command", ["apply", "init", "plan"])
+def test_an_empty_default_is_not_mentioned(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option without a default says nothing of one; the others name theirs."""
+    assert main.main([command, "--help"]) == Exit.DONE
+
+    out = capsys.readouterr().out
+    assert "[default: " in out and '""' not in out
+
+
 def test_only_a_help_page_imports_its_printer() -> None:
     """Other commands start without rich."""
     code = (

@@ -56,24 +56,31 @@ def rehearse(
     given = rehearsing.RehearsalOptions(
         _positive(seeds, "--seeds"), _boot_ms(boot_time), _positive(quota, "--quota"), faults
     )
-    if out is not None:
-        own = say("the file exists and is not a rehearsal page")
-        out_file.check(out, say("page"), page.is_page, own)
+    _check_out(out)
     saved = plan_file.load_plan(plan, digest)
-    made, made_digest = saved.plan, saved.digest
-    preflight.check_rules(made)
+    preflight.check_rules(made := saved.plan)
     if not made.counts.targets:
         terminal.say(say("Nothing to rehearse: no instance needs rotation."))
         return Exit.DONE
     with RehearsalProgress(terminal) as progress:
         rehearsed = rehearsing.rehearse(made, given, common.runs_dir, progress.show)
+    result = (made, saved.digest, rehearsed)
     if out is not None:
-        out_file.write(out, page.page(made, made_digest, rehearsed).encode(), say("page"))
+        out_file.write(out, page.page(*result).encode(), say("page"))
     if output == "json":
-        terminal.show(render.as_json(forecast.data(made, made_digest, rehearsed)))
+        terminal.show(render.as_json(forecast.data(*result)))
     else:
-        terminal.show(forecast.text(made, made_digest, rehearsed, terminal.width))
+        terminal.show(forecast.text(*result, terminal.width))
     return Exit.DONE
+
+
+def _check_out(out: Path | None) -> None:
+    from rollout.app import out_file
+    from rollout.cli.views import page
+
+    if out is not None:
+        own = say("the file exists and is not a rehearsal page")
+        out_file.check(out, say("page"), page.is_page, own)
 
 
 def _positive(number: int | None, option: str) -> int | None:
