@@ -9,12 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 
 from rollout.app import about, runs
 from rollout.core.invariant import Bug
-from rollout.errors import IntegrityError
 from rollout.journal.projection import Projection
 from rollout.journal.record import Line
 from rollout.journal.store import StoredRun
 from rollout.model.cloud_event import CloudEvent
-from rollout.model.phrase import say
 
 __all__ = ["CloudEvent", "follow", "read"]
 
@@ -49,11 +47,7 @@ def _of_line(
     try:
         events = list(projection.of_line(line))
     except (Bug, LookupError) as error:
-        raise IntegrityError.of(
-            "R0905",
-            say("line {seq} contradicts the lines before it: {cause}", seq=line.seq, cause=error),
-            help=f"rollout audit verify {run.id}",
-        ) from error
+        raise runs.contradiction(run.id, line, error) from error
     wanted = [
         event
         for event in events

@@ -16,7 +16,7 @@ from rollout.core.running.journey import FINAL
 from rollout.core.running.state import Run
 from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
-from rollout.errors import Exit, IntegrityError, PlanError, RolloutError, UsageError
+from rollout.errors import Exit, IntegrityError, Place, PlanError, RolloutError, UsageError
 from rollout.journal import store
 from rollout.journal.directory import DirectoryStore
 from rollout.journal.reader import Reader
@@ -155,17 +155,15 @@ def _take(decider: Decider, line: Line, reader: Reader) -> None:
         for event in line.body:
             decider.fold(event)
     except (Bug, LookupError) as error:
-        raise IntegrityError.of(
-            "R0905",
-            say(
-                "line {line} (seq {seq}) contradicts the lines before it: {cause}",
-                line=reader.place.line,
-                seq=line.seq,
-                cause=error,
-            ),
-            place=reader.place,
-            help=f"rollout audit verify {decider.run.run_id}",
-        ) from error
+        raise contradiction(decider.run.run_id, line, error, reader.place) from error
+
+
+def contradiction(
+    run: str, line: Line, cause: Exception, place: Place | None = None
+) -> IntegrityError:
+    """Return the error R0905: the events of a line contradict earlier events of its run."""
+    message = say("line {seq} contradicts the lines before it: {cause}", seq=line.seq, cause=cause)
+    return IntegrityError.of("R0905", message, place=place, help=f"rollout audit verify {run}")
 
 
 def find_paused(runs_dir: Path, run: str) -> StoredRun | None:

@@ -23,7 +23,7 @@ from rollout.app.session import Session
 from rollout.errors import EXIT_ORDER, ConfirmationError, ConflictError, Exit, RolloutError
 from rollout.journal import store
 from rollout.journal.store import StoredRun
-from rollout.model.schedule_event import ScheduleEvent, TickEnded
+from rollout.model.schedule_event import TIMES, ScheduleEvent, TickEnded
 from rollout.model.time import HOUR, MINUTE, Duration, Instant, format_instant
 
 POLL_S = 5.0
@@ -36,7 +36,6 @@ REST_MAX_MS: Duration = 1 * HOUR
 _RANKS = (*EXIT_ORDER[:-1], *(code for code in Exit if code not in EXIT_ORDER), Exit.DONE)
 """Exit codes, the worst first. Codes that only a tick without a run has, such as 78, come last."""
 _STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
-_TIMES = frozenset({"tick", "first", "last", "decided", "now"})
 
 
 async def serve(make_session: Callable[[], Session], *, once: bool = False) -> Exit:
@@ -286,7 +285,7 @@ def _log(name: str, event: ScheduleEvent) -> None:
     fields = msgspec.to_builtins(event)
     kind = fields.pop("type")
     shown = {
-        key: format_instant(value) if key in _TIMES else value
+        key: format_instant(value) if key in TIMES else value
         for key, value in fields.items()
         if value not in ("", None)
     }

@@ -13,9 +13,8 @@ from rollout.core.running.evolve import evolve
 from rollout.core.running.state import Run
 from rollout.core.running.view import view
 from rollout.engines.clock import LoopClock
-from rollout.errors import Exit, IntegrityError
+from rollout.errors import Exit
 from rollout.journal.store import StoredRun
-from rollout.model.phrase import say
 from rollout.model.time import Instant
 from rollout.model.view import RunView
 
@@ -43,11 +42,7 @@ class RunWatch:
                 for event in line.body:
                     evolve(self._run, event)
             except (Bug, LookupError) as error:
-                message = say(
-                    "line {seq} contradicts the lines before it: {cause}", seq=line.seq, cause=error
-                )
-                cure = f"rollout audit verify {self._stored.id}"
-                raise IntegrityError.of("R0905", message, help=cure) from error
+                raise runs.contradiction(self._stored.id, line, error) from error
         now = self._clock.now()
         return view(self._run, now), self._facts("" if self._run.closed else driver, now)
 

@@ -14,6 +14,9 @@ from rollout.model.event import Actor
 from rollout.model.schedule import Schedule
 from rollout.model.time import Instant
 
+TIMES = frozenset({"tick", "first", "last", "decided", "now"})
+"""The fields of the events below that are instants."""
+
 
 class SkipReason(enum.StrEnum):
     """Why a tick does not fire."""

@@ -11,13 +11,11 @@ from rollout.cli import suggested
 from rollout.cli.language import tr
 from rollout.cli.views import render
 from rollout.core.scheduling.schedule_state import ScheduleState
-from rollout.model.schedule_event import ScheduleEntry, TickEnded
+from rollout.model.schedule_event import TIMES, ScheduleEntry, TickEnded
 from rollout.model.time import Instant, format_duration, format_instant
 
 if TYPE_CHECKING:
     from rollout.app.schedules import ListedSchedule
-
-_TIMES = frozenset({"tick", "first", "last", "decided", "now"})
 
 
 def row(listed: ListedSchedule) -> dict[str, Any]:
@@ -93,7 +91,7 @@ def journal(entries: Iterable[ScheduleEntry]) -> list[dict[str, Any]]:
 
 
 def _text(key: str, value: Any) -> Any:
-    if key in _TIMES:
+    if key in TIMES:
         return format_instant(value)
     return times(value) if key == "ticks" else value
 
