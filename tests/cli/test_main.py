@@ -82,6 +82,8 @@ def test_every_option_with_a_value_is_known_before_the_command() -> None:
         ("apply x.yaml --dry-run", "`rollout plan` changes nothing"),
         ("apply x.yaml -y", "--confirm"),
         ("apply x.yaml --limit i-1", "--limit PATTERN --out FILE"),
+        ("emulator --port 8474", "--listen 127.0.0.1:8473"),
+        ("emulator --instances 10", "--size N"),
     ],
 )
 def test_a_wrong_command_line_is_exit_64_with_a_way_out(

@@ -36,6 +36,11 @@ _ELSEWHERE = (
         ("--limit", "--exclude", "--target"),
         say("create a narrowed plan with `rollout plan SPEC --limit PATTERN --out FILE`"),
     ),
+    (
+        ("--port", "--host", "--address"),
+        say("`rollout emulator --listen 127.0.0.1:8473` sets the address and the port"),
+    ),
+    (("--instances", "--count"), say("`rollout emulator --size N` sets the size of the fleet")),
     (("--region",), say("name the regions in the spec, under `inventory`")),
 )
 """Options of other tools, and the equivalents of this program."""
