@@ -288,7 +288,7 @@ def _restart_site(step: Step, site: Site, end: int) -> None:
                 refresh.append(ordinal)
                 continue
             begin.setdefault(run.layout.cell_of[ordinal], []).append(ordinal)
-            room -= run.plan.calls is Calls.SINGLE
+            room -= run.plan.calls is Calls.SINGLE or ordinal in run.alone
             if room <= 0:
                 break
         _intend_restarts(step, kind, begin)
@@ -300,8 +300,11 @@ def _intend_restarts(step: Step, kind: RestartKind, begin: dict[int, list[int]])
     run = step.run
     size = 1 if run.plan.calls is Calls.SINGLE else limits.RESTART_IDS_MAX
     for ordinals in begin.values():
-        for start in range(0, len(ordinals), size):
-            part = tuple(ordinals[start : start + size])
+        together = [ordinal for ordinal in ordinals if ordinal not in run.alone]
+        starts = range(0, len(together), size)
+        batches = [tuple(together[start : start + size]) for start in starts]
+        singles = [(ordinal,) for ordinal in ordinals if ordinal in run.alone]
+        for part in batches + singles:
             ids = tuple(run.layout.targets[ordinal].instance for ordinal in part)
             tries = 1 + max(run.restart_tries[ordinal] for ordinal in part)
             step.intend_on_samples(RestartCall(kind, part, ids), tries)

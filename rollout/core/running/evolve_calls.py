@@ -149,25 +149,23 @@ def settle(run: Run, event: ev.Settled) -> None:
     others = dict(event.items)
     for other in others.values():
         _raise_alarm(run, lane.action, other)
-    if isinstance(command, Attach):
-        whole = not others and len(command.ordinals) > 1
-        for ordinal in command.ordinals:
-            _attach_settled(run, ordinal, others.get(ordinal, event.outcome), event, whole=whole)
-    else:
-        for ordinal in command.ordinals:
-            _restart_settled(run, ordinal, others.get(ordinal, event.outcome), event)
+    settled = _attach_settled if isinstance(command, Attach) else _restart_settled
+    whole = not others and len(command.ordinals) > 1 and is_fact(event.outcome)
+    for ordinal in command.ordinals:
+        settled(run, ordinal, others.get(ordinal, event.outcome), event, whole=whole)
 
 
 def _attach_settled(
     run: Run, ordinal: int, outcome: Outcome, event: ev.Settled, *, whole: bool
 ) -> None:
+    """`whole`: a call for several was refused for a fact of at least one of them."""
     run.attaching[ordinal].left_by = _ended_by(run, event)
     match outcome:
         case Done() | Unknown():
             run.attach_tries[ordinal] += 1
             run.busy.pop(ordinal, None)
         case Refused(retry=retry):
-            final = retry in (RetryClass.FACT, RetryClass.ODD) and not (whole and is_fact(outcome))
+            final = retry in (RetryClass.FACT, RetryClass.ODD) and not whole
             if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, event.at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.ATTACH_REFUSED)
@@ -175,7 +173,10 @@ def _attach_settled(
             move_target(run, ordinal, Trigger.ATTACH_REPEATABLE)
 
 
-def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled) -> None:
+def _restart_settled(
+    run: Run, ordinal: int, outcome: Outcome, event: ev.Settled, *, whole: bool
+) -> None:
+    """`whole`: a call for several was refused for a fact of at least one of them."""
     record = run.restarting[ordinal]
     record.left_by = record.begun = _ended_by(run, event)
     _count_begun(run, ordinal, outcome, event)
@@ -189,7 +190,9 @@ def _restart_settled(run: Run, ordinal: int, outcome: Outcome, event: ev.Settled
             run.busy.pop(ordinal, None)
             move_target(run, ordinal, Trigger.ANSWER_LOST)
         case Refused(retry=retry):
-            final = retry in (RetryClass.FACT, RetryClass.ODD)
+            if whole:
+                run.alone[ordinal] = None
+            final = retry in (RetryClass.FACT, RetryClass.ODD) and not whole
             if final or (is_busy(outcome) and _busy_too_long(run, ordinal, outcome.code, event.at)):
                 run.causes[ordinal] = outcome.code
                 move_target(run, ordinal, Trigger.RESTART_REFUSED)

@@ -110,6 +110,10 @@ class Run(msgspec.Struct, eq=False, kw_only=True):
     restarting: dict[int, Restarting] = {}
     busy: dict[int, Busy] = {}
     """Instances whose last call was refused because they are busy."""
+    alone: dict[int, None] = {}
+    """Instances whose restart was refused together with others for a fact of one of them: the next
+    call names only one.
+    """
     attached_at: dict[int, Instant] = {}
     """The service's time when the attach was observed."""
     doubts_held: dict[int, None] = {}

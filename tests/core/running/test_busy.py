@@ -15,12 +15,14 @@ from rollout.model.command import Attach, RestartCall
 from rollout.model.instance import Status
 from rollout.model.outcome import Answer, Refused, RetryClass
 from rollout.model.plan import RestartKind
+from rollout.model.spec import Calls, Restart
 from rollout.model.time import MINUTE, SECOND, Instant
 from tests.core import samples
 from tests.core.scenarios import commands, world
 from tests.core.world import World
 
 BUSY = Refused("IncorrectInstanceStatus", RetryClass.STATE)
+FACT = Refused("InvalidParameter.KMSKeyId.CMKNotEnabled", RetryClass.FACT)
 Refusal = Callable[[str, Attach | RestartCall], bool]
 
 
@@ -33,15 +35,15 @@ def _refuse(story: World, busy: Refusal) -> World:
     return story
 
 
-def _refuse_whole(story: World, busy: Refusal) -> World:
-    """Refuse calls as a whole when one of their instances is busy."""
+def _refuse_whole(story: World, busy: Refusal, refused: Refused = BUSY) -> World:
+    """Refuse calls as a whole when one of their instances is busy, or for another reason."""
     original = story._effect
 
     def effect(issued: ev.Issued) -> Answer:
         command = issued.command
         named = command.instances if isinstance(command, Attach | RestartCall) else ()
         if any(busy(name, command) for name in named):  # type: ignore[arg-type]
-            return Answer(BUSY)
+            return Answer(refused)
         return original(issued)
 
     story._effect = effect  # type: ignore[method-assign]
@@ -156,6 +158,29 @@ def test_one_busy_instance_does_not_hold_back_its_batch() -> None:
     assert (story.classes["done"], story.classes["failed"]) == (15, 1)
     assert story.run.causes[5] == BUSY.code
     last = max(event.at for event in story.events(ev.Settled) if event.outcome != BUSY)
+    assert last - samples.NOW < 5 * MINUTE
+
+
+@pytest.mark.parametrize("refused", [BUSY, FACT])
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.STOPPED])
+def test_one_instance_does_not_end_the_restarts_of_its_batch(
+    refused: Refused, status: Status
+) -> None:
+    """After a batch of restarts was refused as a whole, each of its instances is restarted by a
+    call of its own, and only the one that the service refuses stays attached.
+    """
+    rows = samples.fleet(16, status=status)
+    story = World(
+        samples.make_plan(rows, samples.capped(16, restart=Restart(calls=Calls.BATCH))), rows
+    ).start()
+    bad = "i-0005"
+    spread = lambda name, command: name == bad and isinstance(command, RestartCall)  # noqa: E731
+    _refuse_whole(story, spread, refused).go()
+    story.check_end()
+
+    assert (story.classes["done"], story.classes["stranded"]) == (15, 1)
+    assert story.run.causes[5] == refused.code
+    last = max(event.at for event in story.events(ev.Settled) if event.outcome != refused)
     assert last - samples.NOW < 5 * MINUTE
 
 
