@@ -307,12 +307,22 @@ def _of_row(row: Item, done: Done) -> Outcome:
         case (True | None, "200") | (True, ""):
             return done
         case (False | None, _) if code not in {"", "200"}:
-            message = _printable(row.message, _MESSAGE_CHARS_MAX)
-            return _judged(code, message, done.request_id, done.api_time, 0, status=200)
+            return _row_refused(code, row.message, done)
         case True | False | None, _:
             return Unknown(CONTRADICTORY, done.request_id, done.api_time)
         case never:
             assert_never(never)
+
+
+def _row_refused(code: str, message: object, done: Done) -> Outcome:
+    """Judge the error of one row. A wrong parameter of the request would refuse the whole call, so
+    such a code is about this instance.
+    """
+    text = _printable(message, _MESSAGE_CHARS_MAX)
+    judged = _judged(code, text, done.request_id, done.api_time, 0, status=200)
+    if isinstance(judged, Refused) and judged.retry is RetryClass.INPUT:
+        return msgspec.structs.replace(judged, retry=RetryClass.ODD)
+    return judged
 
 
 def _printable(value: object, chars_max: int = _REQUEST_ID_CHARS_MAX) -> str:

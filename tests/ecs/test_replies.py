@@ -233,8 +233,12 @@ ATTACH: dict[str, tuple[Scripted, Expected]] = {
         Expected("refused MissingParameter input"),
     ),
     "invalid parameter": (
+        error(400, "InvalidParameter.KeyPairName"),
+        Expected("refused InvalidParameter.KeyPairName input"),
+    ),
+    "an id that cannot be attached to now": (
         error(400, "InvalidInstanceIds.ValueNotSupported"),
-        Expected("refused InvalidInstanceIds.ValueNotSupported input"),
+        Expected("refused InvalidInstanceIds.ValueNotSupported state"),
     ),
     "too many ids": (
         error(403, "InstanceKeyPairLimitExceeded"),

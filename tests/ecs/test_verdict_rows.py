@@ -6,7 +6,7 @@ import pytest
 
 from rollout.ecs import verdict
 from rollout.ecs.wire import HttpReply
-from rollout.model.outcome import Answer, Done, Refused, Unknown
+from rollout.model.outcome import Answer, Done, Refused, RetryClass, Unknown
 
 IDS = ("i-a", "i-b")
 GOOD = [{"InstanceId": one, "Success": True, "Code": "200"} for one in IDS]
@@ -41,3 +41,20 @@ def test_rows_out_of_order_and_missing_rows_take_the_long_way() -> None:
     assert judged(GOOD[::-1]) == Answer(Done("R-1", 0))
     assert isinstance(judged(GOOD[:1]).items["i-b"], Unknown)
     assert isinstance(judged([GOOD[0], BAD]).items["i-b"], Refused)
+
+
+@pytest.mark.parametrize(
+    "code, retry",
+    [
+        ("InvalidInstanceType.ValueNotSupported", RetryClass.ODD),
+        ("InvalidInstanceIds.ValueNotSupported", RetryClass.STATE),
+        ("DependencyViolation.WindowsInstance", RetryClass.FACT),
+        ("Forbidden.RAM", RetryClass.DENIED),
+    ],
+)
+def test_the_refusal_of_a_row_is_about_its_instance(code: str, retry: RetryClass) -> None:
+    """A code of a wrong parameter in one row does not mean that the request is wrong, which would
+    stop the run.
+    """
+    refused = judged([GOOD[0], {**BAD, "Code": code}]).items["i-b"]
+    assert isinstance(refused, Refused) and refused.retry is retry

@@ -71,6 +71,9 @@ _CODES_OF_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
     ErrorClass.TRANSIENT: (
         "InternalError",
         "UnknownError",  # documented with HTTP 400
+        "RequestTimeout",  # this and the next two: of gateways, not documented for ECS
+        "ServiceTimeout",
+        "SystemError",
         "ServiceUnavailable",
         "LimitedOperation.ServiceUnavailable",
     ),
@@ -78,6 +81,7 @@ _CODES_OF_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
         "IncorrectInstanceStatus",
         "IdempotentProcessing",
         "InstanceNotReady",
+        "InvalidInstanceIds.ValueNotSupported",  # nothing can be attached to an id now
         "InvalidOperation.Conflict",
         "LastTokenProcessing",
         "Operation.Conflict",
@@ -153,7 +157,9 @@ _CLASS_OF_CODE: Final = {code: kind for kind, codes in _CODES_OF_CLASS.items() f
 _CLASS_OF_BEGINNING: Final = (
     ("ServiceUnavailable.", ErrorClass.TRANSIENT),
     ("InternalError.", ErrorClass.TRANSIENT),
+    ("AccessDenied", ErrorClass.AUTH),
     ("Forbidden.", ErrorClass.AUTH),
+    ("NoPermission.", ErrorClass.AUTH),
     ("Unauthorized.", ErrorClass.AUTH),
     ("InvalidSecurityToken.", ErrorClass.AUTH),
     ("InvalidOperation.KMS", ErrorClass.FACT),
