@@ -136,7 +136,10 @@ def test_ticks_can_be_selected(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (Output(output="ids"), "i-2\n"),
         (Output(query="current"), "1\n"),
-        (Output(output="csv"), "instance,region,key_pair,why\ni-2,cn-hangzhou,,no key pair\n"),
+        (
+            Output(output="csv"),
+            "instance,region,key_pair,why,detail\ni-2,cn-hangzhou,,no key pair,\n",
+        ),
     ],
 )
 def test_drift_can_be_piped(

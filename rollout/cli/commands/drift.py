@@ -15,7 +15,7 @@ from rollout.cli.views import render
 from rollout.errors import Exit
 
 if TYPE_CHECKING:
-    from rollout.app.drift import FleetDrift
+    from rollout.app.drift import DriftedInstance, FleetDrift
 
 
 def drift(
@@ -59,14 +59,20 @@ def result_of(found: FleetDrift) -> Shown:
     )
 
 
+def _key_pair(one: DriftedInstance) -> str:
+    return "?" if one.key_pair is None else one.key_pair or "-"
+
+
+def _why(one: DriftedInstance) -> str:
+    why = translated(one.why)
+    return f"{why}: {one.detail}" if one.detail else why
+
+
 def _table(found: FleetDrift) -> str:
     lines = []
     if found.drifted:
         head = (tr("instance"), tr("region"), tr("key pair"), tr("why"))
-        rows = [
-            (one.instance, one.region, one.key_pair or "-", translated(one.why))
-            for one in found.drifted
-        ]
+        rows = [(one.instance, one.region, _key_pair(one), _why(one)) for one in found.drifted]
         lines = [*render.table([head, *rows], "<<<<", indent=0), ""]
     excluded = sum(found.excluded.values())
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.excluded.items())
