@@ -100,7 +100,7 @@ class Scheduler:
             if error.problems[0].code != "R0603":
                 raise
             if waiting := self._open_runs():  # otherwise the lock is free again within a moment
-                self._decide(f"run {waiting[0].id} is open")
+                self._wait_for(waiting[0])
             return False
         if worked:
             self._retry_at = 0
@@ -236,6 +236,13 @@ class Scheduler:
         return rest is not None and 0 <= wall_clock() - rest.since < rest.pause
 
     # decisions
+
+    def _wait_for(self, run: StoredRun) -> None:
+        """Decide what is due while another process drives a run; log once that it does."""
+        self._decide(f"run {run.id} is open")
+        if self._told.get("lock") != run.id:
+            self._told["lock"] = run.id
+            logs.say("scheduler.waits", run=run.id, driver=run.driver() or "unknown")
 
     def _decide(self, busy: str) -> None:
         for name in self.book.names():

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rollout import specfile
+from rollout.app import approvals, plan_file
 from rollout.app.schedule_book import Book, ticks_of, wall_clock
 from rollout.app.session import Session
 from rollout.core.scheduling import due
-from rollout.core.scheduling.schedule_state import ScheduleState
-from rollout.errors import ConflictError, Problem, SpecError, UsageError
+from rollout.core.scheduling.schedule_state import OpenTick, ScheduleState
+from rollout.errors import ConflictError, Problem, RolloutError, SpecError, UsageError
 from rollout.journal.store import of_plan
 from rollout.model.phrase import say, say_many
 from rollout.model.schedule_event import (
@@ -38,13 +39,17 @@ BACKFILL_MAX = 10
 
 
 class ListedSchedule(NamedTuple):
-    """A schedule and its next ticks, none while it is paused. `command` applies the plan of the
-    last tick; it is empty if there is no such plan, or if it was applied.
+    """A schedule and its next ticks, none while it is paused.
+
+    `run` is the run of its newest plan, empty if none has started. `command` applies the plan of
+    the last tick, or approves that of the open one, which lacks `approvals_missing`.
     """
 
     state: ScheduleState
     upcoming: tuple[Instant, ...]
-    command: str
+    run: str = ""
+    command: str = ""
+    approvals_missing: int = 0
 
 
 def add(
@@ -161,10 +166,30 @@ def _next(state: ScheduleState, count: int) -> tuple[Instant, ...]:
 
 
 def _listed(book: Book, state: ScheduleState) -> ListedSchedule:
-    last = state.last
-    waits = last is not None and last.outcome is TickOutcome.PLANNED
-    command = last.detail if last and waits and not of_plan(book.store, state.planned) else ""
-    return ListedSchedule(state, () if state.paused else _next(state, 1), command)
+    found = of_plan(book.store, state.planned) if state.planned else []
+    made = ListedSchedule(
+        state, () if state.paused else _next(state, 1), found[-1].id if found else ""
+    )
+    if found:
+        return made
+    if state.open is not None and state.open.plan_digest:
+        return _unapproved(made, state.open)
+    if state.last is not None and state.last.outcome is TickOutcome.PLANNED:
+        return made._replace(command=state.last.detail)
+    return made
+
+
+def _unapproved(made: ListedSchedule, tick: OpenTick) -> ListedSchedule:
+    """Return the schedule with the approvals that the plan of its open tick lacks."""
+    try:
+        saved = plan_file.load_plan(Path(tick.file), tick.plan_digest)
+        valid = len(approvals.found(saved))
+    except RolloutError:
+        return made  # starting its run reports this error
+    approvers = saved.plan.approvers()
+    missing = 0 if approvers is None else max(0, approvers.required - valid)
+    approve = f"rollout approve {shlex.quote(tick.file)} --key KEY"
+    return made._replace(command=approve if missing else "", approvals_missing=missing)
 
 
 def _check_store(session: Session) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from rollout import logs
 from rollout.app import approvals, scheduler, schedules
 from rollout.app.schedule_book import Book
 from rollout.app.session import Session
@@ -112,15 +113,40 @@ def test_a_run_that_halts_again_is_continued_less_often(
 def test_once_tells_that_a_plan_waits_for_approvals(
     service: VirtualService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 7: a scheduler that starts it every minute sees that the rotation did not happen."""
+    """Exit 7: a scheduler that starts it every minute sees that the rotation did not happen, and
+    the list of schedules has the command that approves the plan.
+    """
     approvals.new_key("li.wei", Path("li.wei"))
     spec = Path("fleet.yaml")
     spec.write_text(spec.read_text() + "  approvals: { required: 1, keys: [li.wei.vkey] }\n")
 
     async def work() -> None:
         assert await scheduler.serve(lambda: service.session, once=True) is Exit.CONFIRM
+        (listed,) = schedules.listed(service.session)
+        assert listed.approvals_missing == 1
+        assert listed.command.startswith("rollout approve runs/plans/fleet-")
 
     run(service, monkeypatch, work)
+
+
+def test_what_the_scheduler_waits_for_is_logged_once(
+    service: VirtualService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process drives a run, a scheduler says which run and which process it is."""
+    logged: list[str] = []
+    monkeypatch.setattr(logs, "say", lambda event, *_, **fields: logged.append(event))
+
+    async def work() -> None:
+        await scheduler.serve(lambda: service.session, once=True)  # its run stays open
+        schedules.trigger("fleet", service.session)
+        waits = scheduler.Scheduler(lambda: service.session, Book.of(service.session.store))
+        async with service.session.store.lock(service.now(), lambda _: None):
+            for _ in range(2):
+                await anyio.sleep(HOUR / 1000)
+                assert not await waits.turn()
+
+    run(service, monkeypatch, work)
+    assert logged.count("scheduler.waits") == 1
 
 
 @pytest.mark.parametrize("first", Exit)

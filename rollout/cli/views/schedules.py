@@ -10,8 +10,7 @@ import msgspec
 from rollout.cli import suggested
 from rollout.cli.language import tr
 from rollout.cli.views import render
-from rollout.core.scheduling.schedule_state import ScheduleState
-from rollout.model.schedule_event import TIMES, ScheduleEntry, TickEnded
+from rollout.model.schedule_event import TIMES, ScheduleEntry, TickEnded, TickOutcome
 from rollout.model.time import Instant, format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def row(listed: ListedSchedule) -> dict[str, Any]:
         return {"name": state.name, "state": "removed"}
     return {
         "name": state.name,
-        "state": _state(state),
+        "state": _state(listed),
         "next": format_instant(listed.upcoming[0]) if listed.upcoming else "",
         "cron": schedule.cron,
         "time_zone": schedule.time_zone,
@@ -34,23 +33,28 @@ def row(listed: ListedSchedule) -> dict[str, Any]:
         "overlap": schedule.overlap.value,
         "catch_up": format_duration(schedule.catch_up_ms),
         "spec": state.spec,
-        "last": _last(state.last),
+        "last": _last(state.last, listed.run),
         "command": listed.command,
     }
 
 
-def _state(state: ScheduleState) -> str:
+def _state(listed: ListedSchedule) -> str:
+    state, missing = listed.state, listed.approvals_missing
+    if missing:
+        return f"needs {render.count(missing, 'more approval')}"
     if state.open is not None:
         return f"firing {format_instant(state.open.tick)}"
+    parts = [f"{render.count(len(state.queued), 'tick')} queued"] if state.queued else []
     if state.paused:
-        return f"paused: {state.pause_reason}" if state.pause_reason else "paused"
-    return f"{render.count(len(state.queued), 'tick')} queued" if state.queued else "waiting"
+        parts.append(f"paused: {state.pause_reason}" if state.pause_reason else "paused")
+    return ", ".join(parts) or "waiting"
 
 
-def _last(ended: TickEnded | None) -> str:
+def _last(ended: TickEnded | None, run: str) -> str:
+    """Return how the last tick ended. `run`: the run that applied its plan, empty if none did."""
     if ended is None:
         return ""
-    what = ended.run or ended.code
+    what = ended.run or ended.code or (run if ended.outcome is TickOutcome.PLANNED else "")
     return " ".join(filter(None, (format_instant(ended.tick), ended.outcome.value, what)))
 
 
