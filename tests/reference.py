@@ -148,6 +148,11 @@ come from the STS endpoint that `rollout` itself calls, unless `ALIBABA_CLOUD_ST
 A private cloud's STS endpoint is not used for this. Behind a proxy these calls accept public
 certificate authorities only: `SSL_CERT_FILE` has no effect on them.
 
+Temporary keys are renewed at 80 % of their life. If the renewal fails, they remain in use until a
+minute before they expire. After that, while the credential service cannot be reached, returns HTTP
+5xx or throttles, calls are not sent and are tried again. A refusal of the credential service halts
+the run.
+
 The official SDKs and the aliyun CLI order some of these differently. An incomplete group of
 variables (a key id without its secret, one of the three OIDC variables) and variables that
 contradict each other are errors.

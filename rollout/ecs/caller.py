@@ -19,7 +19,7 @@ import msgspec
 import tenacity
 
 from rollout.ecs import breaker, contract, jitter, sign, verdict, wire
-from rollout.ecs.credentials import Credentials, Keyring
+from rollout.ecs.credentials import Credentials, Keyring, KeysUnavailableError
 from rollout.ecs.endpoints import Endpoints
 from rollout.ecs.governor import Governor, Ticket
 from rollout.ecs.transport import Lost, NotSent, SignedCall, Transport
@@ -168,7 +168,7 @@ class Caller:
             reply = await self._send(request, keys)
             refused = _refused_unread(reply)
             if refused is contract.ErrorClass.AUTH:
-                others = await self._fetch_keys(request, self._keyring.renew(keys))
+                others = await self._renew_keys(request, keys)
                 if others is None or others.signs_like(keys):
                     return reply
                 return await self._send(request, others)
@@ -178,7 +178,16 @@ class Caller:
             return reply
         except AccessError as error:
             problem = error.problems[0]
-            return Refused(problem.code, RetryClass.DENIED, problem.message)
+            temporary = isinstance(error, KeysUnavailableError)
+            retry = RetryClass.UNSENT if temporary else RetryClass.DENIED
+            return Refused(problem.code, retry, problem.message)
+
+    async def _renew_keys(self, request: UnsignedCall, refused: Credentials) -> Credentials | None:
+        """Fetch other keys than the refused ones; None if there are none in time or now."""
+        try:
+            return await self._fetch_keys(request, self._keyring.renew(refused))
+        except KeysUnavailableError:
+            return None
 
     async def _fetch_keys(
         self, request: UnsignedCall, fetch: Coroutine[Any, Any, Credentials]

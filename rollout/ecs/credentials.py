@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 from rollout.ecs import jitter
 from rollout.errors import AccessError
 from rollout.model.phrase import say
-from rollout.model.time import MINUTE, Clock, Duration, Instant
+from rollout.model.time import MINUTE, SECOND, Clock, Duration, Instant
 
 REFRESH_AT: Final = 0.8
 """Share of a token's life after which it is renewed."""
@@ -24,6 +24,12 @@ LIFE_LEFT_MIN_MS: Final = 1 * MINUTE
 """A token this close to its end is not used any more: the call may take a minute."""
 FAILURE_PAUSE_MS: Final = MINUTE // 2
 """While an old token is still valid, a failed renewal is not retried sooner."""
+UNAVAILABLE_PAUSE_MS: Final = 10 * SECOND
+"""Without a valid token, a source that cannot be reached is not called again sooner."""
+
+
+class KeysUnavailableError(AccessError):
+    """The source of the keys cannot be reached or is busy: a later fetch may succeed."""
 
 
 class Secret:
@@ -85,7 +91,7 @@ class Source(Protocol):
         """Whether `fetch` may wait and must run in a worker thread."""
 
     def fetch(self, now: Instant) -> Credentials:
-        """Return keys. Errors: AccessError R04xx."""
+        """Return keys. Errors: AccessError R04xx; KeysUnavailableError if it may not last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +203,11 @@ class Keyring:
         self._held: Credentials | None = None
         self._lock = asyncio.Lock()
         self._not_before: Instant = 0
+        self._unavailable: KeysUnavailableError | None = None
+        self._unavailable_until: Instant = 0
 
     async def get(self) -> Credentials:
-        """Return keys that are valid for the next call. Errors: AccessError R04xx."""
+        """Return keys that are valid for the next call. Errors: those of the source."""
         held = self._held
         if held is not None and self._clock.now() < self._renew_at(held):
             return held
@@ -209,7 +217,7 @@ class Keyring:
     async def renew(self, refused: Credentials) -> Credentials:
         """Return other keys than the refused ones, or the same ones if the source has no others.
 
-        Errors: AccessError R04xx.
+        Errors: those of the source.
         """
         async with self._lock:
             if self._held is not refused:
@@ -225,10 +233,15 @@ class Keyring:
         now, held = self._clock.now(), self._held
         if held is not None and now < max(self._renew_at(held), self._not_before):
             return held
+        if self._unavailable is not None and now < self._unavailable_until:
+            raise self._unavailable.with_traceback(None)
         try:
             self._held = await self._fetched(now)
-        except AccessError:
+        except AccessError as error:
             if held is None or now >= held.expires_at - LIFE_LEFT_MIN_MS:
+                if isinstance(error, KeysUnavailableError):
+                    self._unavailable = error
+                    self._unavailable_until = self._clock.now() + UNAVAILABLE_PAUSE_MS
                 raise
             self._not_before = min(now + FAILURE_PAUSE_MS, held.expires_at - LIFE_LEFT_MIN_MS)
             return held

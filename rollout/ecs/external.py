@@ -18,9 +18,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rollout.ecs import wire
 from rollout.errors import AccessError
 from rollout.model import secrecy
 from rollout.model.phrase import Wording, say
+from rollout.model.time import SECOND
 
 TIMEOUT_S: Final = 60.0
 """How long a command may take, as in the official library."""
@@ -37,6 +39,7 @@ class Printed:
     key_id: str
     secret: str
     token: str | None
+    expires_at_s: int | None = None
 
     def get_access_key_id(self) -> str:
         """Return the AccessKey id."""
@@ -49,6 +52,10 @@ class Printed:
     def get_security_token(self) -> str | None:
         """Return the security token; None for long-term keys."""
         return self.token
+
+    def get_expiration(self) -> int | None:
+        """Return when the keys expire, in seconds since the epoch; None if that is not known."""
+        return self.expires_at_s
 
     def get_provider_name(self) -> str:
         """Return the name that the library prints."""
@@ -86,7 +93,8 @@ class ExternalProvider:
             raise self._failed(
                 say("its command printed no {missing}", missing=" and no ".join(missing))
             )
-        return Printed(key_id, secret, token or None)
+        expires_at = wire.parse_iso(str(found.get("expiration") or ""))
+        return Printed(key_id, secret, token or None, expires_at // SECOND if expires_at else None)
 
     def _output(self) -> bytes:
         """Return the output. AccessError if the command cannot run, fails or is too slow."""

@@ -14,19 +14,20 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rollout.ecs import causes, endpoints, profile_modes, proxies
+from rollout.ecs import causes, contract, endpoints, profile_modes, proxies
 from rollout.ecs.cli_config import CliConfig
-from rollout.ecs.credentials import Credentials, Secret, Source
+from rollout.ecs.credentials import Credentials, KeysUnavailableError, Secret, Source
 from rollout.errors import AccessError
 from rollout.model import secrecy
 from rollout.model.phrase import Wording, say
-from rollout.model.time import MINUTE, Duration, Instant
+from rollout.model.time import MINUTE, SECOND, Duration, Instant
 
 TOKEN_LIFE_MS: Duration = 10 * MINUTE
-"""Maximum time until a token is fetched again; the library itself renews it before its end."""
+"""Time until a token without an expiry is fetched again."""
 
 SESSION_S: Final = 3600
 SESSION_S_MIN: Final = 900
@@ -65,6 +66,21 @@ _NETWORK_SIGNS: Final = (
 """Messages of the library's HTTP client (requests, urllib3) for failed connections, in order of
 precedence, and the transport's reason for the same."""
 _TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
+_LOST: Final = "RetryError"
+"""What the library calls every failed connection."""
+_FINAL: Final = "R0402"
+_UNREACHED: Final = "R0410"
+_FAILED: Final = "R0411"
+"""The codes of a provider's failures. All but the first may not last."""
+_BUSY: Final = frozenset({contract.ErrorClass.THROTTLED, contract.ErrorClass.TRANSIENT})
+
+
+class Failure(NamedTuple):
+    """Why a provider gave no keys, what to check, and the error code."""
+
+    cause: Wording
+    check: Wording
+    code: str
 
 
 class RoleSession(NamedTuple):
@@ -84,7 +100,11 @@ class VendorSource:
     _provider: Any = None
 
     def fetch(self, now: Instant) -> Credentials:
-        """Return the provider's keys. AccessError R0402 with the cause where it has none."""
+        """Return the provider's keys.
+
+        Errors, with the cause: KeysUnavailableError R0410 if the provider cannot reach its service,
+        and R0411 if that service has failed or is busy; AccessError R0402 for all others.
+        """
         try:
             if self._provider is None:
                 self._provider = self.make(_library())
@@ -93,11 +113,12 @@ class VendorSource:
         except AccessError:
             raise
         except Exception as error:  # noqa: BLE001 - the library raises its own errors and any other
-            cause, check = _cause(error)
-            raise AccessError.of(
-                "R0402",
-                say("{name} gave no keys: {cause}", name=self.name, cause=cause),
-                help=check,
+            why = _failure(error)
+            kind = AccessError if why.code == _FINAL else KeysUnavailableError
+            raise kind.of(
+                why.code,
+                say("{name} gave no keys: {cause}", name=self.name, cause=why.cause),
+                help=why.check,
             ) from None
         token = found.get_security_token()
         return Credentials(
@@ -105,7 +126,7 @@ class VendorSource:
             Secret(found.get_access_key_secret() or ""),
             Secret(token) if token else None,
             now,
-            now + TOKEN_LIFE_MS if token else 0,
+            _expiry(found, now),
         )
 
 
@@ -223,27 +244,48 @@ def instance_role(name: str, role: str) -> Source:
     return source if role else LastResort(source)
 
 
-def _cause(error: Exception) -> tuple[str, str]:
-    """Return why a provider failed, in one line, and what to check. Only the library's own messages
-    are repeated, without the replies in them; other errors contain whole signed URLs.
+def _expiry(found: Any, now: Instant) -> Instant:
+    """Return when a provider's keys expire; 0 if they do not. The library counts in seconds."""
+    seconds = found.get_expiration()
+    if seconds:
+        return int(seconds) * SECOND
+    return now + TOKEN_LIFE_MS if found.get_security_token() else 0
+
+
+def _failure(error: Exception) -> Failure:
+    """Return why a provider failed, in one line, what to check, and the error code. Only the
+    library's own messages are repeated, without the replies in them; other errors contain whole
+    signed URLs.
     """
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename} cannot be read ({error.strerror})", "check the path"
-    text = str(error)
+        text = f"{error.filename} cannot be read ({error.strerror})"
+        return Failure(text, "check the path", _FINAL)
+    text, kind = str(error), type(error).__name__
     http, service = _HTTP_CODE.search(text), _SERVICE_CODE.search(text)
     if http is not None:
-        code = f" {service[1]}" if service is not None else ""
-        return f"the credential service returned HTTP {http[1]}{code}", _TRY_CLI
-    if type(error).__name__ in ("CredentialException", "ValueError"):
-        return secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX], _TRY_CLI
+        return _reply(int(http[1]), service[1] if service is not None else "")
+    if kind in ("CredentialException", "ValueError"):
+        message = secrecy.masked(_REPLY.split(text)[0].strip())[:_CAUSE_LENGTH_MAX]
+        return Failure(message, _TRY_CLI, _FINAL)
     reason = next((reason for sign, reason in _NETWORK_SIGNS if sign in text), "")
     known = causes.explain(reason)
     if known is not None:
-        check = _BEHIND_PROXY if reason == "certificate" else known.check
-        return f"calling the credential service: {known.text}", check
+        text = f"calling the credential service: {known.text}"
+        if reason == "certificate":
+            return Failure(text, _BEHIND_PROXY, _FINAL)
+        return Failure(text, known.check, _UNREACHED)
     if _TIMEOUT.search(text):
-        return f"no reply in time ({type(error).__name__})", _TRY_CLI
-    return type(error).__name__, _TRY_CLI
+        return Failure(f"no reply in time ({kind})", _TRY_CLI, _UNREACHED)
+    return Failure(kind, _TRY_CLI, _UNREACHED if kind == _LOST else _FINAL)
+
+
+def _reply(status: int, code: str) -> Failure:
+    """Return what an error reply of the credential service means."""
+    text = f"the credential service returned HTTP {status} {code}".rstrip()
+    busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if busy or contract.error_class(code) in _BUSY:
+        return Failure(text, _TRY_CLI, _FAILED)
+    return Failure(text, _TRY_CLI, _FINAL)
 
 
 @contextlib.contextmanager

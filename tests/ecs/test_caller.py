@@ -12,7 +12,7 @@ import pytest
 from rollout.ecs import contract
 from rollout.ecs import wire as forms
 from rollout.ecs.client import EcsClient
-from rollout.ecs.credentials import Credentials, Keyring, Secret
+from rollout.ecs.credentials import UNAVAILABLE_PAUSE_MS, Credentials, Keyring, Secret
 from rollout.ecs.governor import Governor
 from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
@@ -227,6 +227,35 @@ async def test_a_source_without_keys_is_a_refusal() -> None:
     outcome = await reboot(client_of(wire, keyring=Keyring(tokens, JumpClock())))
     assert outcome == Refused("R0402", RetryClass.DENIED, "no keys")
     assert wire.calls == []
+
+
+@pytest.mark.asyncio
+async def test_a_call_without_keys_is_unsent_while_their_service_is_away() -> None:
+    """A credential service that cannot be reached is no denial: the call may be tried again, its
+    breaker stays closed, and the next call after the pause uses the new keys.
+    """
+    wire, tokens, clock = Wire([accepted()]), Tokens(), JumpClock()
+    tokens.unreachable = True
+    client = client_of(wire, clock, keyring=Keyring(tokens, clock))
+    for _ in range(2):
+        assert await reboot(client) == Refused("R0410", RetryClass.UNSENT, "no answer")
+    assert (wire.calls, tokens.fetches) == ([], 1)
+    tokens.unreachable = False
+    clock.at += UNAVAILABLE_PAUSE_MS
+    assert isinstance(await reboot(client), Done)
+
+
+@pytest.mark.asyncio
+async def test_refused_keys_stay_refused_while_their_service_is_away() -> None:
+    """The service itself refused the keys, so the call is denied, and it is not sent again."""
+    wire, tokens = Wire([refused(403, "InvalidSecurityToken.Expired")]), Tokens()
+    client = client_of(wire, keyring=Keyring(tokens, JumpClock()))
+    await client.keyring.get()
+    tokens.unreachable = True
+    outcome = await reboot(client)
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.retry) == ("InvalidSecurityToken.Expired", RetryClass.DENIED)
+    assert len(wire.calls) == 1
 
 
 @pytest.mark.asyncio

@@ -357,6 +357,9 @@ class StaticCredentials(NamedTuple):
     def get_security_token(self) -> str:
         return self.token
 
+    def get_expiration(self) -> int | None:
+        return None
+
 
 @pytest.mark.parametrize(
     "environment,made",

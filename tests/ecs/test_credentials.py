@@ -19,9 +19,11 @@ from rollout.ecs.credentials import (
     LIFE_LEFT_MIN_MS,
     REFRESH_AT,
     REFRESH_JITTER,
+    UNAVAILABLE_PAUSE_MS,
     Credentials,
     EnvironmentSource,
     Keyring,
+    KeysUnavailableError,
     Secret,
     StaticSource,
 )
@@ -35,12 +37,13 @@ TOKEN = "canary-token-77aa"
 
 @dataclass
 class Sts:
-    """Temporary keys, numbered; fails while `down`."""
+    """Temporary keys, numbered; fails while `down` or `unreachable`."""
 
     life_ms: int = HOUR
     name: str = "sts"
     blocks: bool = False
     down: bool = False
+    unreachable: bool = False
     numbered: bool = True
     fetches: list[Instant] = field(default_factory=list)
 
@@ -48,6 +51,8 @@ class Sts:
         self.fetches.append(now)
         if self.down:
             raise AccessError.of("R0402", "sts gave no keys")
+        if self.unreachable:
+            raise KeysUnavailableError.of("R0410", "sts does not answer")
         number = len(self.fetches) if self.numbered else 1
         secret, token = Secret(f"{CANARY}-{number}"), Secret(f"{TOKEN}-{number}")
         return Credentials(f"id-{number}", secret, token, now, now + self.life_ms)
@@ -284,6 +289,23 @@ async def test_a_dead_token_is_not_handed_out() -> None:
             await ring.get()
     source.down = False
     assert (await ring.get()).access_key_id == "id-4"
+
+
+@pytest.mark.asyncio
+async def test_a_source_that_cannot_be_reached_is_not_called_by_every_call() -> None:
+    """Without valid keys the error is repeated for a pause, then the source is called again."""
+    source, clock = Sts(unreachable=True), JumpClock()
+    ring = Keyring(source, clock)
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError):
+            await ring.get()
+    assert len(source.fetches) == 1
+    clock.at += UNAVAILABLE_PAUSE_MS
+    with pytest.raises(KeysUnavailableError):
+        await ring.get()
+    source.unreachable = False
+    clock.at += UNAVAILABLE_PAUSE_MS
+    assert (await ring.get()).access_key_id == "id-3"
 
 
 @pytest.mark.asyncio

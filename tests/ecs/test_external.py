@@ -31,7 +31,18 @@ def test_the_printed_keys_are_used() -> None:
     assert found.get_access_key_id() == "id-1"
     assert found.get_access_key_secret() == "s-1"
     assert found.get_security_token() == "t-1"
+    assert found.get_expiration() is None
     assert "s-1" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "text,expected",
+    [("2026-01-02T03:04:05Z", 1_767_323_045), ("", None), ("soon", None), (7, None)],
+)
+def test_the_printed_expiry_is_used(text: object, expected: int | None) -> None:
+    """`expiration` of the output is the expiry in seconds; an unreadable one is none."""
+    found = prints(json.dumps({**KEYS, "expiration": text})).get_credentials()
+    assert found.get_expiration() == expected
 
 
 @pytest.mark.parametrize(

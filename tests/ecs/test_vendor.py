@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollout.ecs import credential_sources, vendor
-from rollout.ecs.credentials import Credentials, Source
+from rollout.ecs.credentials import Credentials, KeysUnavailableError, Source
 from rollout.ecs.external import Printed
 from rollout.errors import AccessError, Exit
 
@@ -64,6 +64,32 @@ def test_a_token_comes_along_and_is_fetched_again(tmp_path: Path) -> None:
     assert found.token is not None
     assert found.token.reveal() == "token-one"
     assert found.expires_at == 1_000 + vendor.TOKEN_LIFE_MS
+
+
+@pytest.mark.parametrize(
+    "token,expiration,expected",
+    [
+        ("t", 5_000, 5_000_000),
+        ("t", None, 1_000 + vendor.TOKEN_LIFE_MS),
+        ("t", 0, 1_000 + vendor.TOKEN_LIFE_MS),
+        (None, 5_000, 5_000_000),
+        (None, None, 0),
+    ],
+)
+def test_keys_last_as_long_as_their_provider_says(
+    token: str | None, expiration: int | None, expected: int
+) -> None:
+    """The expiry is the provider's own, in seconds there. A token without one has a short life, so
+    that it is fetched again; keys without token and expiry do not expire.
+    """
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            return Printed("id", "secret", token, expiration)
+
+    found = vendor.VendorSource("x", lambda _: Provider()).fetch(1_000)
+
+    assert found.expires_at == expected
 
 
 def test_the_current_profile_is_the_default(tmp_path: Path) -> None:
@@ -207,7 +233,9 @@ def test_roles_get_their_keys_at_the_same_sts(
     ],
 )
 def test_a_failed_connection_names_its_cause(caused_by: str, words: str, check: str) -> None:
-    """The library calls every failed connection RetryError, and its text has the signed URL."""
+    """The library calls every failed connection RetryError, and its text has the signed URL. Only a
+    certificate that is not valid is no temporary failure.
+    """
 
     class Provider:
         def get_credentials(self) -> Printed:
@@ -222,3 +250,53 @@ def test_a_failed_connection_names_its_cause(caused_by: str, words: str, check: 
 
     assert words in problem.message and check in str(problem.help)
     assert SECRET not in f"{problem.message} {problem.help}"
+    assert isinstance(caught.value, KeysUnavailableError) == ("CERTIFICATE" not in caused_by)
+
+
+@pytest.mark.parametrize(
+    "text,code",
+    [
+        ('http_code: 503, result: {"Code": "ServiceUnavailable"}', "R0411"),
+        ('http_code: 400, result: {"Code": "Throttling.User"}', "R0411"),
+        ("http_code: 429, result: slow down", "R0411"),
+        ('http_code: 403, result: {"Code": "NoPermission"}', ""),
+        ('http_code: 404, result: {"Code": "EntityNotExist.Role"}', ""),
+        ("unable to load original credentials", ""),
+    ],
+)
+def test_only_a_refusal_of_the_credential_service_is_final(text: str, code: str) -> None:
+    """A service that is busy or has failed is a temporary error with its own code and exit 1. A
+    refusal is R0402 with exit 4.
+    """
+
+    class CredentialException(Exception):
+        pass
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            raise CredentialException(f"error refreshing credentials, {text}")
+
+    with pytest.raises(AccessError) as caught:
+        vendor.VendorSource("OIDC role", lambda _: Provider()).fetch(0)
+    (problem,) = caught.value.problems
+
+    assert isinstance(caught.value, KeysUnavailableError) == bool(code)
+    assert problem.code == (code or "R0402")
+    assert caught.value.exit is (Exit.FAILED if code else Exit.DENIED)
+
+
+@pytest.mark.parametrize("message", ["Read timed out", "Connection reset by peer"])
+def test_a_lost_connection_is_temporary(message: str) -> None:
+    """A timeout and any other failed connection of the library is R0410."""
+
+    class RetryError(Exception):
+        pass
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            raise RetryError(message)
+
+    with pytest.raises(KeysUnavailableError) as caught:
+        vendor.VendorSource("OIDC role", lambda _: Provider()).fetch(0)
+
+    assert caught.value.problems[0].code == "R0410"

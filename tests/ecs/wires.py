@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rollout.ecs.client import EcsClient
-from rollout.ecs.credentials import Credentials, Keyring, Secret
+from rollout.ecs.credentials import Credentials, Keyring, KeysUnavailableError, Secret
 from rollout.ecs.transport import Lost, NotSent, SignedCall
 from rollout.ecs.wire import HttpReply
 from rollout.errors import AccessError
@@ -76,11 +76,14 @@ class Tokens:
     def __init__(self) -> None:
         self.fetches = 0
         self.down = False
+        self.unreachable = False
 
     def fetch(self, now: Instant) -> Credentials:
         self.fetches += 1
         if self.down:
             raise AccessError.of("R0402", "no keys")
+        if self.unreachable:
+            raise KeysUnavailableError.of("R0410", "no answer")
         secret, token = Secret(f"{CANARY}-s{self.fetches}"), Secret(f"{CANARY}-t{self.fetches}")
         return Credentials(f"id-{self.fetches}", secret, token, now, now + HOUR)
 
