@@ -193,12 +193,13 @@ class EcsClient:
         """Return the instances that have one of these private addresses (at most 100), each with
         the MAC addresses of its interfaces. Networks of a region may use the same addresses.
         """
-        wanted = _json_array(addresses)
-        params = {"RegionId": region, "MaxResults": "100", "PrivateIpAddresses": wanted}
+        params = {"RegionId": region, "MaxResults": "100"}
+        # The service ignores these addresses without this type (DescribeInstances reference).
+        params |= {"InstanceNetworkType": "vpc", "PrivateIpAddresses": _json_array(addresses)}
 
         def read(reply: verdict.JudgedReply) -> dict[str, frozenset[str]] | Refused | Unknown:
             page = replies.described(reply, self.account, region)
-            return networks.macs(reply.body) if isinstance(page, Described) else page
+            return networks.macs(reply.body, addresses) if isinstance(page, Described) else page
 
         return await self._observe("DescribeInstances", region, params, read)
 

@@ -47,7 +47,12 @@ GOLDEN: list[tuple[str, dict[str, str]]] = [
     ),
     (
         "DescribeInstances",
-        {"RegionId": REGION, "MaxResults": "100", "PrivateIpAddresses": '["10.0.0.1"]'},
+        {
+            "RegionId": REGION,
+            "MaxResults": "100",
+            "InstanceNetworkType": "vpc",
+            "PrivateIpAddresses": '["10.0.0.1"]',
+        },
     ),
     ("DescribeInstances", {"RegionId": REGION, "DryRun": "true"}),
     ("RebootInstance", {"InstanceId": "i-1", "DryRun": "true"}),

@@ -99,6 +99,8 @@ def test_unknown_ids_vanish_and_an_empty_array_matches_nothing() -> None:
         ({"LockReason": "security"}, ["i-security"]),
         ({"LockReason": "Recycling"}, []),
         ({"PrivateIpAddresses": '["10.0.0.0","10.0.0.2"]'}, ["i-plain-1", "i-plain-3"]),
+        ({"InstanceNetworkType": "vpc", "PrivateIpAddresses": '["10.0.0.2"]'}, ["i-plain-3"]),
+        ({"InstanceNetworkType": "classic", "PrivateIpAddresses": '["10.0.0.2"]'}, []),
         ({"PublicIpAddresses": '["1.2.3.4"]'}, []),
         ({"InstanceName": "ecs-000001*", "Status": "Stopped"}, ["i-stopped", "i-arrears"]),
         ({"InstanceName": "ecs-00000?1"}, []),
