@@ -49,6 +49,8 @@ _HTTP_CODE = re.compile(r"(?:http_?code|status code)[=:]\s*(\d+)", re.IGNORECASE
 _SERVICE_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
 _REPLY = re.compile(r"(?:result|response|token): |\n")
 """In the library's messages, the reply of a service follows this."""
+_SIGNING_TIME: Final = "InvalidTimeStamp."
+"""Codes of STS for a time outside the 15 minutes in which a signature is valid."""
 _TRY_CLI: Final = "`aliyun sts GetCallerIdentity` with the same credentials shows more"
 _BEHIND_PROXY: Final = (
     "check for a proxy that replaces certificates: behind a proxy the official library ignores "
@@ -281,6 +283,15 @@ def _failure(error: Exception) -> Failure:
 
 def _reply(status: int, code: str) -> Failure:
     """Return what an error reply of the credential service means."""
+    if code.startswith(_SIGNING_TIME):
+        cause = say(
+            "the credential service refused the signing time (HTTP {status} {code}): this "
+            "machine's clock is wrong",
+            status=status,
+            code=code,
+        )
+        check = say("set this machine's clock (NTP): the official library signs with its time")
+        return Failure(cause, check, _FINAL)
     text = f"the credential service returned HTTP {status} {code}".rstrip()
     busy = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if busy or contract.error_class(code) in _BUSY:

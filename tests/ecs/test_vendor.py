@@ -285,6 +285,29 @@ def test_only_a_refusal_of_the_credential_service_is_final(text: str, code: str)
     assert caught.value.exit is (Exit.FAILED if code else Exit.DENIED)
 
 
+@pytest.mark.parametrize("code", ["InvalidTimeStamp.Expired", "InvalidTimeStamp.Future"])
+def test_a_refused_signing_time_names_the_clock(code: str) -> None:
+    """The library signs with the time of this machine: the error says that its clock may be wrong
+    and how to set it. A wrong clock does not correct itself, so the error is final.
+    """
+
+    class CredentialException(Exception):
+        pass
+
+    class Provider:
+        def get_credentials(self) -> Printed:
+            raise CredentialException(f'failed, http_code: 400, result: {{"Code":"{code}"}}')
+
+    with pytest.raises(AccessError) as caught:
+        vendor.VendorSource("profile prod", lambda _: Provider()).fetch(0)
+    (problem,) = caught.value.problems
+
+    assert not isinstance(caught.value, KeysUnavailableError)
+    assert problem.code == "R0402"
+    assert f"(HTTP 400 {code}): this machine's clock is wrong" in problem.message
+    assert "set this machine's clock" in str(problem.help)
+
+
 @pytest.mark.parametrize("message", ["Read timed out", "Connection reset by peer"])
 def test_a_lost_connection_is_temporary(message: str) -> None:
     """A timeout and any other failed connection of the library is R0410."""
