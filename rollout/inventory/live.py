@@ -131,7 +131,7 @@ class _Region:
     async def matching(self, select: Selector | None, key_pair: str) -> list[Instance]:
         """Return the region's instances that the selector matches, with this key pair if given."""
         tags, by_key = _filters(select), {"KeyPairName": key_pair} if key_pair else {}
-        listed = await self._pages(tags | by_key)
+        listed = await self._pages(tags | by_key, cut_at=TAG_MATCHES_MAX if tags else None)
         if tags and len(listed) >= TAG_MATCHES_MAX:
             listed = await self._pages(by_key)
         if not listed:
@@ -177,14 +177,19 @@ class _Region:
         hint = say("try again; pass --allow-partial if an incomplete listing is intended")
         raise InventoryError.of("R0215", message, help=hint)
 
-    async def _pages(self, filters: Mapping[str, str]) -> list[Instance]:
+    async def _pages(
+        self, filters: Mapping[str, str], *, cut_at: int | None = None
+    ) -> list[Instance]:
         """Return the instances of all pages, each id once. A listing that is partial or whose pages
-        form a cycle is read again once.
+        form a cycle is read again once; one of `cut_at` instances, where a filter may end, is not.
         """
         listing = None
         for _ in range(PASSES_MAX):
             listing = await self._pass(filters)
-            if listing is not None and listing.total <= len(listing.instances):
+            if listing is None:
+                continue
+            count = len(listing.instances)
+            if listing.total <= count or (cut_at is not None and count >= cut_at):
                 return list(listing.instances.values())
         if listing is not None:
             self._partial(listing.total, len(listing.instances))

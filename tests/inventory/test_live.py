@@ -1,15 +1,21 @@
 """The live inventory: all pages, all regions in parallel, no empty listing without proof."""
 
+import json
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 import anyio
 import pytest
 
+from rollout.ecs.transport import SignedCall
+from rollout.ecs.wire import HttpReply
 from rollout.errors import Exit, RolloutError
 from rollout.inventory import live
 from rollout.model import selector
 from rollout.model.instance import Instance
 from rollout.model.outcome import Refused, RetryClass, Unknown
+from tests.ecs.scripted import JumpClock, client_on
+from tests.inprocess import InProcessTransport
 from tests.inventory.samples import Reply, Service, fleet, listing
 
 pytestmark = pytest.mark.asyncio
@@ -92,6 +98,34 @@ async def test_many_matches_of_a_tag_filter_are_not_believed() -> None:
     assert [filters for _, _, filters in service.calls] == [
         {"Tag.1.Key": "env", "Tag.1.Value": "prod"}
     ] * 2 + [{}] * 2
+
+
+def counting(count: int, total: int) -> live.Lister:
+    """Return a client of a service with `count` instances. Each page has this TotalCount, and a
+    listing by tag has only the first 1,000 matches.
+    """
+
+    def answer(call: SignedCall) -> HttpReply:
+        params = {name: values[0] for name, values in parse_qs(call.query).items()}
+        start = int(params.get("NextToken", 0))
+        shown = min(count, 1_000) if "Tag.1.Key" in params else count
+        stop = min(start + 100, shown)
+        tags = {"Tag": [{"TagKey": "env", "TagValue": "prod"}]}
+        rows = [{"InstanceId": f"i-{n}", "Status": "Running", "Tags": tags} for n in range(count)]
+        more = str(stop) if stop < shown else ""
+        page = {"RequestId": "R", "Instances": {"Instance": rows[start:stop]}, "NextToken": more}
+        return HttpReply(200, {}, json.dumps({**page, "TotalCount": total}).encode())
+
+    return client_on(InProcessTransport(answer), JumpClock())
+
+
+async def test_a_tag_filter_that_hides_counted_matches_is_dropped() -> None:
+    """The service counts 1,500 matches and lists 1,000: the region is listed without the filter."""
+    service = counting(1_500, 1_500)
+
+    listed = await live.list_regions(service, [HANGZHOU], selector.parse("env=prod"))
+
+    assert len(listed.instances) == 1_500
 
 
 async def test_an_instance_on_two_pages_is_one() -> None:
