@@ -6,6 +6,8 @@ Called by the engine after every turn. Reads the run, writes only to stderr, and
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, Self, TextIO, cast
 
 from rollout import logs
@@ -21,7 +23,8 @@ from rollout.core.running.view import lanes
 from rollout.model import event as ev
 from rollout.model.command import Command
 from rollout.model.event import AnyEvent
-from rollout.model.time import SECOND, Instant
+from rollout.model.printable import escaped
+from rollout.model.time import SECOND, Duration, Instant
 
 LINE_EVERY_MS = 10 * SECOND
 """Minimum time between two lines of progress if stderr is not a terminal."""
@@ -77,13 +80,19 @@ class Lines(Progress):
 
 
 class Bars(Lines):
-    """Bars for the open wave, redrawn in place; warnings and failures scroll above them."""
+    """Bars for the open wave, redrawn in place; warnings and failures scroll above them.
+
+    The displayed time also advances between turns, because a waiting run has no turns.
+    """
 
     quiet = True
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._common = common
+        self._clock = clock
+        self._ahead: Duration = 0
+        """The time of the last turn minus that of `clock`."""
         self._run: Run | None = None
         self._now: Instant = 0
         self._live: Any = None
@@ -96,7 +105,7 @@ class Bars(Lines):
         no_color = True if self._common.color == "never" else None
         console = Console(stderr=True, highlight=False, no_color=no_color)
         self._live = Live(
-            get_renderable=self._draw,
+            get_renderable=self.draw,
             console=console,
             refresh_per_second=REDRAWS_PER_SECOND,
             redirect_stdout=False,
@@ -113,29 +122,33 @@ class Bars(Lines):
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Log the important events of a turn, and remember the run for the bars."""
-        self._run, self._now = run, now
+        self._run, self._now, self._ahead = run, now, now - self._clock_ms()
         super().on_turn(run, events, now)
 
-    def _draw(self) -> Any:
+    def draw(self) -> Any:
+        """Return the bars at the current time. Called by the thread that redraws them."""
         from rich.console import Group
         from rich.text import Text
 
         run = self._run
         if run is None or not run.layout.waves:
             return Text("")
+        now = self._ahead + self._clock_ms()
         number = run.wave_open if run.wave_open is not None else max(0, run.waves_closed - 1)
         return Group(
-            Text(self._title(run, number), style="bold"),
+            Text(self._title(run, number, now), style="bold"),
             _table(run, number, self.eta(run, self._now)),
             *(
-                Text(
-                    f" {translated(report.lane(one, self._now))}", no_wrap=True, overflow="ellipsis"
-                )
+                Text(f" {translated(report.lane(one, now))}", no_wrap=True, overflow="ellipsis")
                 for one in lanes(run)[: progress.LANES_SHOWN]
             ),
+            *(Text(f" {logs.redact(escaped(line))}") for line in progress.waits(run, now)),
         )
 
-    def _title(self, run: Run, number: int) -> str:
+    def _clock_ms(self) -> int:
+        return round(self._clock() * SECOND)
+
+    def _title(self, run: Run, number: int, now: Instant) -> str:
         waves = run.layout.waves
         parts = [
             run.plan.name,
@@ -146,10 +159,12 @@ class Bars(Lines):
                 waves=len(waves),
                 name=waves[number].name,
             ),
-            render.span(self._now - self._began),
+            render.span(now - self._began),
         ]
         if run.drained or run.halted:
             parts.append(tr("draining") if run.drained else tr("halted"))
+        elif run.paused and not run.aborted:
+            parts.append(run_words.state_name("paused"))
         return " · ".join([*parts, *(["EMULATOR"] if run.plan.emulated else [])])
 
 

@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from rollout import logs
 from rollout.cli import progress
@@ -16,10 +17,13 @@ from rollout.core.running.state import Run
 from rollout.model import event as ev
 from rollout.model.command import Attach
 from rollout.model.event import Actor, AnyEvent, Trigger
+from rollout.model.gate import ExecGate, GateAnswer
 from rollout.model.observation import ObservedGroup
 from rollout.model.outcome import Done, Refused, RetryClass
-from rollout.model.plan import RULES
+from rollout.model.plan import RULES, Plan
 from rollout.model.spec import WaveGate
+from rollout.model.time import HOUR, MINUTE
+from rollout.model.windows import Interval, PlanWindows
 from tests.app import factory
 
 ACTOR = Actor("me", "arn", "here", 1, "rollout")
@@ -172,6 +176,95 @@ def test_bars_show_the_wave_and_replace_routine_lines(monkeypatch: pytest.Monkey
     assert "service.anomaly" in text and "run.drained" in text
     assert "wave.started" not in text
     assert "RebootInstance 276/min of 300 learned · throttled 3 · paused" in text
+
+
+class Screen:
+    """The bars on a terminal of 100 columns whose clock a test moves."""
+
+    def __init__(self, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        self.clock_s = 50.0
+        self.bars = progress.Bars(Common(), lambda: self.clock_s)
+        self.watched = Watched(self.bars)
+        self.watched.run = Run.of(plan)
+
+    def after(self, passed_s: float) -> str:
+        """Return the drawn text that many seconds after the last turn."""
+        self.clock_s += passed_s
+        console = Console(file=io.StringIO(), width=100)
+        with console.capture() as captured:
+            console.print(self.bars.draw())
+        return captured.get()
+
+
+def test_the_bars_say_that_a_promotion_opens_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a gate waits, the bars show its bake and the command that promotes it, until then."""
+    canary = msgspec.structs.replace(PLAN.waves[0], gate=WaveGate.MANUAL, bake_ms=5 * MINUTE)
+    screen = Screen(msgspec.structs.replace(PLAN, waves=(canary, *PLAN.waves[1:])), monkeypatch)
+    screen.watched.begin()
+    assert "waiting" not in screen.after(0)
+    finish(screen.watched)
+
+    assert "waiting: until 1970-01-01T00:21:40Z (bake of wave canary)" in screen.after(60)
+    baked = screen.after(241)
+    assert " waiting: for a promotion after wave canary\n promote: rollout promote r-1\n" in baked
+
+    screen.watched.now += 302_000
+    order = ev.OperatorCommand("1", ev.OperatorVerb.PROMOTE, ACTOR, 2, "inbox", "checked")
+    screen.watched.put(order, ev.GateOpened(0, screen.watched.now, "1"))
+    assert "waiting" not in screen.after(0)
+
+
+def test_the_bars_show_the_answer_that_keeps_a_gate_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line quotes the answer without control characters, next to the command that opens the
+    gate despite it."""
+    gate = ExecGate(argv=("check",))
+    canary = msgspec.structs.replace(PLAN.waves[0], gates=(0,))
+    plan = msgspec.structs.replace(PLAN, waves=(canary, *PLAN.waves[1:]), gates=(gate,))
+    screen = Screen(plan, monkeypatch)
+    screen.watched.begin()
+    finish(screen.watched)
+    at = screen.watched.now
+    screen.watched.put(ev.GateAnswered(0, 0, GateAnswer.SHUT, "5 \x1b[2J errors", at, at))
+
+    text = " ".join(screen.after(1).split())
+    assert "waiting: for exec check: 5 \\u{1b}[2J errors (shut)" in text
+    assert "open: rollout promote r-1 --reason WHY" in text
+
+
+def test_the_bars_show_a_pause_and_a_closed_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They show who paused the run, the command that continues it, and when the window opens."""
+    opens = 1_000_000 + HOUR
+    windows = PlanWindows("UTC", "2026a", 2 * opens, (Interval(opens, opens + 4 * HOUR),))
+    screen = Screen(msgspec.structs.replace(PLAN, windows=windows), monkeypatch)
+    screen.watched.begin()
+    screen.watched.put(ev.WindowClosed(screen.watched.now, opens))
+    assert "\n the next window opens 1970-01-01 01:16:40 +00:00" in screen.after(1)
+
+    order = ev.OperatorCommand("1", ev.OperatorVerb.PAUSE, ACTOR, 2, "inbox", "lunch")
+    screen.watched.put(order)
+    text = screen.after(1)
+    assert " · paused · " in text
+    assert "\n paused by me: lunch\n resume: rollout resume r-1\n" in text
+
+    screen.watched.put(ev.Drained("SIGINT", "signal"))
+    assert "resume:" not in screen.after(1)
+
+
+def test_the_clock_of_the_bars_runs_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time in the title advances between the turns of the engine."""
+    screen = Screen(PLAN, monkeypatch)
+    screen.watched.begin()
+
+    assert "wave 1/2 canary · 17 s" in screen.after(17)
+    assert "wave 1/2 canary · 10 m 17 s" in screen.after(600)
+
+
+def finish(watched: Watched) -> None:
+    """Close the first wave as if its targets were done."""
+    watched.run.wave_open = 0
+    watched.put(ev.WaveClosed(0, watched.now))
 
 
 def test_lines_are_the_choice_off_a_terminal() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rollout.cli import suggested
+from rollout.cli.language import tr
 from rollout.cli.views import report
-from rollout.core.running import gates, windows
+from rollout.core.running import gate_queries, gates, windows
 from rollout.core.running.journey import Phase
 from rollout.core.running.state import Run
 from rollout.core.running.view import lanes
@@ -169,6 +170,23 @@ def _info(event: str, **fields: object) -> LogLine:
 
 def _warning(event: str, **fields: object) -> LogLine:
     return LogLine("warning", event, fields)
+
+
+def waits(run: Run, now: Instant) -> Iterator[str]:
+    """Yield lines about why a run starts no new work, and the commands that continue it, in the
+    current language. Pauses, windows and gates are quoted, as in `status`.
+    """
+    if run.frozen:
+        return
+    if run.paused is not None:
+        yield gates.paused_by(run.paused)
+        yield tr("resume: {command}", command=suggested.command("resume", run.run_id))
+    if run.shut is not None:
+        yield windows.text(run)
+    if text := gates.text(run, run.waves_closed - 1, now):
+        yield tr("waiting: {reasons}", reasons=text)
+    unanswered, shut = gates.unanswered(run), bool(gate_queries.shut(run))
+    yield from report.promotions(run.run_id, unanswered=unanswered, shut=shut)
 
 
 def slowed(run: Run, now: Instant) -> str:

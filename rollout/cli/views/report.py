@@ -90,18 +90,23 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
 
 def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
     """Yield the commands that continue or close the run."""
-    if view.to_promote:
-        yield tr("promote: {command}", command=suggested.command("promote", view.run))
-    if view.shut:
-        yield tr(
-            "open:   {command}", command=suggested.command("promote", view.run, "--reason", "WHY")
-        )
+    yield from promotions(view.run, unanswered=view.to_promote, shut=view.shut)
     stopped = view.state in ("halted", "drained", "paused")
     if stopped or (view.state == "running" and not facts.holder):
         accepts = f"{translated(RESUME_ACCEPTS)} " if view.reason.startswith("R0504") else ""
         yield tr("resume: {command}", command=f"{accepts}{suggested.command('resume', view.run)}")
     if view.state == "halted":
         yield tr("abort:  {command}", command=suggested.command("abort", view.run))
+
+
+def promotions(run: str, *, unanswered: bool, shut: bool) -> Iterator[str]:
+    """Yield the commands that open the gate of a run: a manual one without a promotion, and one
+    that answers keep shut.
+    """
+    if unanswered:
+        yield tr("promote: {command}", command=suggested.command("promote", run))
+    if shut:
+        yield tr("open:   {command}", command=suggested.command("promote", run, "--reason", "WHY"))
 
 
 def summary(view: RunView, facts: RunFacts, width: int) -> str:
