@@ -53,6 +53,7 @@ class Lines(Progress):
         """Log the events of a turn."""
         if self._eta is None:
             self._began, self._eta = now, Eta(run, now)
+        self._eta.on_turn(run, now)
         for event in events:
             if isinstance(event, ev.Issued):
                 self._calls[event.n] = event.command
@@ -63,15 +64,15 @@ class Lines(Progress):
                 self._write(line)
         if now >= self._next and run.wave_open is not None:
             if self._next:
-                eta = {"eta": self.eta(run, now)} if self.eta(run, now) else {}
+                eta = {"eta": text} if (text := self.eta(run)) else {}
                 slowed = {"slowed": text} if (text := progress.slowed(run, now)) else {}
                 fields = {**progress.figures(run, run.wave_open), **slowed, **eta}
                 self._write(LogLine("info", "wave.progress", fields))
             self._next = now + LINE_EVERY_MS
 
-    def eta(self, run: Run, now: Instant) -> str:
+    def eta(self, run: Run) -> str:
         """Return the estimated remaining time, empty while there is no estimate."""
-        left_ms = self._eta.left_ms(run, now) if self._eta else None
+        left_ms = self._eta.left_ms(run) if self._eta else None
         return "" if left_ms is None else render.span(left_ms).replace(" ", "")
 
     def _write(self, line: LogLine) -> None:
@@ -94,7 +95,6 @@ class Bars(Lines):
         self._ahead: Duration = 0
         """The time of the last turn minus that of `clock`."""
         self._run: Run | None = None
-        self._now: Instant = 0
         self._live: Any = None
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class Bars(Lines):
 
     def on_turn(self, run: Run, events: list[AnyEvent], now: Instant) -> None:
         """Log the important events of a turn, and remember the run for the bars."""
-        self._run, self._now, self._ahead = run, now, now - self._clock_ms()
+        self._run, self._ahead = run, now - self._clock_ms()
         super().on_turn(run, events, now)
 
     def draw(self) -> Any:
@@ -137,7 +137,7 @@ class Bars(Lines):
         number = run.wave_open if run.wave_open is not None else max(0, run.waves_closed - 1)
         return Group(
             Text(self._title(run, number, now), style="bold"),
-            _table(run, number, self.eta(run, self._now)),
+            _table(run, number, self.eta(run)),
             *(
                 Text(f" {translated(report.lane(one, now))}", no_wrap=True, overflow="ellipsis")
                 for one in lanes(run)[: progress.LANES_SHOWN]
