@@ -89,7 +89,7 @@ def test_a_person_is_asked_sees_bars_and_stops_with_ctrl_c(tmp_path: Path, colum
         assert "on EMULATOR?" in asked and "Type the spec's name, typed" in asked
 
         screen.process.sendline("typed")
-        bars = screen.until(lambda text: "restart ━" in text and "permits" in text)
+        bars = screen.until(lambda text: "done    ━" in text and "permits" in text)
         rows = [line for line in bars.splitlines() if "━" in line]
         assert [row.split()[0] for row in rows] == ["attach", "restart", "done"]
         assert all(len(row) <= columns for row in rows)
