@@ -144,6 +144,7 @@ async def make(
 ) -> PlanResult:
     """Return the plan of this scope, with the settings of the run's spec and its --max-down.
 
+    A retry is named like the run's plan: the retry of an undo attaches the former keys too.
     Errors: as `planner.make_plan`; SpecError if the stored spec cannot be read.
     """
     narrowed = folded.run.plan.narrowed
@@ -164,7 +165,7 @@ async def make(
         own=await own_machine.find(service, sites_of(inventory)),
     )
     now = service.clock.now()
-    spec = spec_of(folded)
+    spec = msgspec.structs.replace(spec_of(folded), name=folded.run.plan.name)
     if scope.origin is not None and scope.origin.kind is OriginKind.UNDO:
         name = f"{spec.name.removesuffix(_UNDO)[: NAME_MAX - len(_UNDO)]}{_UNDO}"
         spec = msgspec.structs.replace(spec, name=name)

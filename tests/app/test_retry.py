@@ -81,6 +81,35 @@ async def test_the_flags_choose_the_phases(
     assert plan.counts.found == saved.plan.counts.found
 
 
+@pytest.mark.asyncio
+async def test_the_retry_of_an_undo_is_named_like_the_undo(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It attaches the former key, so the name of the forward rotation does not confirm it."""
+    cloud, fold = stage.emulated(12), runs.fold
+    store = DirectoryStore(Path("runs"))
+    async with stage.connected(cloud) as service:
+        saved = (await planning.create(stage.write_spec(project), service, store)).saved
+    rotated = (await applied(cloud, saved)).view.run
+    async with server.serve(cloud) as url:
+        session = Session(connection=Connection(endpoint=url, emulator=True))
+        undone = (await applied(cloud, (await undo(rotated, session)).saved)).view.run
+
+    def with_one_failed(stored: StoredRun) -> runs.Folded:
+        folded = fold(stored)
+        folded.run.phases[0] = Phase.FAILED
+        return folded
+
+    monkeypatch.setattr(runs, "fold", with_one_failed)
+    async with server.serve(cloud) as url:
+        session = Session(connection=Connection(endpoint=url, emulator=True))
+        names = [(await retry(run, session)).saved.plan.name for run in (rotated, undone)]
+        again = (await undo(undone, session)).saved.plan.name
+
+    assert names == ["fleet", "fleet-undo"]
+    assert again == "fleet-undo"
+
+
 def test_a_lost_restart_holds_a_new_plan_back() -> None:
     """Until the settle window of a doubtful restart is over, a second one could follow it: exit 6.
     Instances that are not in doubt hold nothing back.
