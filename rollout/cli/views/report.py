@@ -36,6 +36,8 @@ _COLUMNS = {
 }
 """Columns of the wave table and their phases. Columns without instances are left out."""
 _ALWAYS = ("done", "failed")
+_RELEASED = "gone"
+"""The reason of instances that were released during the run."""
 
 
 _HISTORY = {
@@ -89,7 +91,7 @@ def status(view: RunView, facts: RunFacts, width: int) -> str:
 
 
 def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
-    """Yield the commands that continue or close the run."""
+    """Yield the commands that continue or close the run, or plan the rest of a closed one."""
     yield from promotions(view.run, unanswered=view.to_promote, shut=view.shut)
     stopped = view.state in ("halted", "drained", "paused")
     if stopped or (view.state == "running" and not facts.holder):
@@ -97,6 +99,19 @@ def _next_commands(view: RunView, facts: RunFacts) -> Iterator[str]:
         yield tr("resume: {command}", command=f"{accepts}{suggested.command('resume', view.run)}")
     if view.state == "halted":
         yield tr("abort:  {command}", command=suggested.command("abort", view.run))
+    if view.state == "closed" and (options := _retry_options(view)) is not None:
+        yield tr("retry:  {command}", command=suggested.command("retry", view.run, *options))
+
+
+def _retry_options(view: RunView) -> tuple[str, ...] | None:
+    """Return the options of the `retry` that plans what is left; None if it would plan nothing.
+
+    Instances in doubt are planned only on request, because they may be restarted a second time.
+    """
+    phases = {one.phase for one in (*view.left, *view.skipped) if one.why != _RELEASED}
+    if phases & {"failed", "stranded", "skipped"}:
+        return ()
+    return ("--in-doubt",) if "in_doubt" in phases else None
 
 
 def promotions(run: str, *, unanswered: bool, shut: bool) -> Iterator[str]:

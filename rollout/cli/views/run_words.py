@@ -12,15 +12,15 @@ CLASSES = ("done", "unverified", "failed", "skipped", "in_doubt", "stranded", "o
 """Each instance of the inventory has exactly one of these classes. A closed run has none open."""
 
 NEXT_STEP = {
-    "failed": say("fix the cause, then plan again"),
+    "failed": say("fix the cause, then retry the run after it is closed"),
     "stranded": say(
-        "key attached, not in force: restart the instance, or plan again (restart only)"
+        "key attached, not in force: restart the instance, or retry the run after it is closed"
     ),
     "in_doubt": say(
         "the restart is not confirmed: resume observes it again; if you know the outcome, "
         "state it with rollout resolve"
     ),
-    "skipped": say("not changed: fix the cause, then plan again"),
+    "skipped": say("not changed: fix the cause, then retry the run after it is closed"),
     "unverified": say("restarted but not proved: check that the new key works"),
 }
 NEXT_STEP_FOR = {
@@ -29,7 +29,8 @@ NEXT_STEP_FOR = {
     ),
     "gone": say("released during the run: nothing to do"),
     "stopped_since_plan": say(
-        "stopped by another operator after planning: start it, or plan again"
+        "stopped by another operator after planning: start it, then retry the run after it is "
+        "closed"
     ),
     "stopped_after_attach": say(
         "stopped by another operator after the attach: the key takes effect at the next start"
@@ -37,7 +38,10 @@ NEXT_STEP_FOR = {
     "login_unproven": say(
         "restarted, but no login reached it: check address, port and jump host, then log in"
     ),
-    "key_refused": say("it runs and refuses the new key: log in by the console, then plan again"),
+    "key_refused": say(
+        "it runs and refuses the new key: log in by the console, then retry the run after it is "
+        "closed"
+    ),
     "former_key_accepted": say(
         "the former key still opens it: remove that key from authorized_keys"
     ),
@@ -51,10 +55,26 @@ NEXT_STEP_FOR = {
 }
 """Next steps by reason; they take precedence over the next steps by phase."""
 NEXT_STEP_CLOSED = {
-    "foreign_key": say("another operator attached a third key pair: find out who, then plan again"),
-    "in_doubt": say("the restart is not confirmed: check the instance, then plan again"),
+    "failed": say("fix the cause, then retry the run"),
+    "stranded": say("key attached, not in force: restart the instance, or retry the run"),
+    "in_doubt": say(
+        "the restart is not confirmed: check the instance, then retry the run with --in-doubt, "
+        "which may restart it a second time"
+    ),
+    "skipped": say("not changed: fix the cause, then retry the run"),
+    "foreign_key": say(
+        "another operator attached a third key pair: find out who, then retry the run"
+    ),
+    "stopped_since_plan": say(
+        "stopped by another operator after planning: start it, then retry the run"
+    ),
+    "key_refused": say(
+        "it runs and refuses the new key: log in by the console, then retry the run"
+    ),
 }
-"""Next steps that differ once the run is closed: `resume` and `resolve` do nothing then."""
+"""Next steps that differ once the run is closed: `resume` and `resolve` do nothing then, and
+`retry` accepts the run. A plan of the spec is no next step: it would reverse an undo.
+"""
 NAMES = {
     "done": say("done"),
     "unverified": say("unverified"),

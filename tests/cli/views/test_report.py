@@ -136,15 +136,40 @@ def test_a_paused_run_names_the_command_that_continues_it() -> None:
 
 
 def test_a_closed_run_offers_no_resume_and_no_resolve() -> None:
-    """Both do nothing for a closed run; the next step is a new plan."""
+    """Both do nothing for a closed run; the next step is a retry."""
     left = (*VIEW.left, Left("i-4", "cn-shanghai", "skipped", "foreign_key"))
     closed = msgspec.structs.replace(VIEW, state="closed", left=left)
 
     text = report.status(closed, FACTS, 100)
 
     assert "resume" not in text and "resolve" not in text
-    assert "find out who, then plan again" in text
-    assert "check the instance, then plan again" in text
+    assert "find out who, then retry the run" in text
+    assert "check the instance, then retry the run with --in-doubt" in text
+
+
+@pytest.mark.parametrize(
+    "phase,why,command",
+    [
+        ("failed", "status", "rollout retry r-1"),
+        ("stranded", "NoStock", "rollout retry r-1"),
+        ("skipped", "aborted", "rollout retry r-1"),
+        ("in_doubt", "settle_window", "rollout retry r-1 --in-doubt"),
+        ("skipped", "gone", ""),
+        ("unverified", "assumed", ""),
+    ],
+)
+def test_the_next_step_of_a_closed_run_is_a_retry_of_it(phase: str, why: str, command: str) -> None:
+    """A new plan of the spec would reverse an undo, and leaves out stranded instances. An open run
+    cannot be retried, and a retry never plans released and unverified instances.
+    """
+    left = (Left("i-4", "cn-shanghai", phase, why),)
+    closed = msgspec.structs.replace(VIEW, state="closed", left=left)
+
+    text = report.status(closed, FACTS, 100)
+
+    assert text.endswith(f"\n\nretry:  {command}" if command else text[-1:])
+    assert ("rollout retry" in text) is bool(command) and "plan again" not in text
+    assert "rollout retry" not in report.status(VIEW, FACTS, 100)
 
 
 def test_a_wave_sums_up_to_its_targets() -> None:
