@@ -205,8 +205,15 @@ def _refusal(lines: Iterable[Line], given: OperatorCommand) -> str:
     return why
 
 
-def _refused(run: StoredRun, given: OperatorCommand, why: Wording) -> ConflictError:
+def _refused(run: StoredRun, given: OperatorCommand, why: str) -> ConflictError:
     """Return the error for a command that the run does not accept."""
+    look: Wording = f"rollout status {run.id}"
+    if why.endswith(_NO_GATE):
+        look = say(
+            "no gate is reached while a wave is in progress; `rollout status {run}` shows when the "
+            "run waits for a promotion",
+            run=run.id,
+        )
     return ConflictError.of(
         "R0608",
         say(
@@ -215,5 +222,9 @@ def _refused(run: StoredRun, given: OperatorCommand, why: Wording) -> ConflictEr
             run=run.id,
             why=why,
         ),
-        help=f"rollout status {run.id}",
+        help=look,
     )
+
+
+_NO_GATE = "no gate waits for a promotion"
+"""The end of the reason why a promotion is refused between the gates, as the core gives it."""

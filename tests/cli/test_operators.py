@@ -253,3 +253,18 @@ def test_a_run_that_closes_while_a_command_waits_for_it_is_shown_as_closed(
 
     assert RUN in capsys.readouterr().out
     assert (run_dir / "journal-000001.jsonl").read_bytes() == before
+
+
+def test_a_promotion_while_a_wave_is_in_progress_names_where_to_look(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The help says that no gate is reached yet, and which command shows when one is."""
+    assert main.main(["promote", RUN]) == Exit.CONFLICT
+
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        "no gate is reached while a wave is in progress" in told
+        and f"`rollout status {RUN}` shows" in told
+    )
+    assert main.main(["resolve", RUN, "--instance", "i-none", "--reason", "x", "--abandon"]) == 6
+    assert "in progress" not in capsys.readouterr().err
