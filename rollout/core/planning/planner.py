@@ -39,6 +39,7 @@ from rollout.model.plan import (
 )
 from rollout.model.site import Lane
 from rollout.model.spec import FLEET, Budget, Calls, OnUnknown, Spec
+from rollout.model.text import some
 from rollout.model.time import MINUTE, SECOND, Duration, Instant
 from rollout.model.windows import PlanWindows
 
@@ -262,7 +263,7 @@ def _warnings(
         _warn("R0301", out[Reason.PASSWORD_ONLY], "instance", "left out because rotation would "
               "permanently end password login."),
         _warn("R0350", out[Reason.FORMER_ROTATION_UNPROVEN], "instance", "left out because the "
-              "last rotation is unproven: retry or undo that run first."),
+              f"last rotation is unproven: {_to_finish(selected.unproven_runs())}"),
         _warn("R0323", out[Reason.NO_FORMER_KEY], "instance", "left out because of a missing "
               "former key: undo attaches key pairs, it never detaches them."),
         _warn("R0324", out[Reason.FORMER_KEY_LOST], "instance", "left out because the former key "
@@ -289,6 +290,13 @@ def _warnings(
     ]  # fmt: skip
     notes = [Warn(code, 0, text) for code, text in inventory.notes]
     return tuple([warning for warning in warnings if warning.count] + notes)
+
+
+def _to_finish(runs: Sequence[str]) -> str:
+    """Return what to do first about the runs that left rotations unproven."""
+    if len(runs) == 1:
+        return f"retry or undo run {runs[0]} first."
+    return f"retry or undo these runs first: {some(runs)}."
 
 
 def _warn(code: str, count: int, noun: str, rest: str) -> Warn:

@@ -60,7 +60,8 @@ class Selection:
         self.chosen = self.base = self.stopped = self.keyless = self.keyed = 0
         self._names = [key.name for key in scope.keys]
         self._key_of = scope.key_of.get
-        self._judge = _judge(spec, proofs, at, scope, unproven or {})
+        self._unproven = unproven or {}
+        self._judge = _judge(spec, proofs, at, scope, self._unproven)
 
     def lose(self, lost: Iterable[MissingInstance]) -> None:
         """Exclude instances that a file names and the service does not list."""
@@ -95,6 +96,12 @@ class Selection:
         self.keyless += keyless
         self.keyed += keyed
         return chosen, others
+
+    def unproven_runs(self) -> list[str]:
+        """Return the runs whose unproven rotations exclude instances, in order."""
+        reason = Reason.FORMER_ROTATION_UNPROVEN
+        chained = (one.instance for one in self.exclusions if one.reason is reason)
+        return sorted({self._unproven[instance].run for instance in chained})
 
     def leave_out(self, site: Site, target: Target, detail: str) -> None:
         """Exclude a chosen target as narrowed. It stays in the base: it still serves traffic."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +69,25 @@ def test_no_attach_covers_an_unproven_rotation_to_another_key(
 def test_an_override_rotates_all_of_them(fleet: Fleet) -> None:
     """No instance is left out for its last rotation."""
     assert planned(fleet, allowed=True).exclusions == ()
+
+
+@pytest.mark.parametrize(
+    "runs,named",
+    [
+        (["r-1", "r-1"], "retry or undo run r-1 first."),
+        (["r-2", "r-1"], "retry or undo these runs first: r-1, r-2."),
+        ([f"r-{one}" for one in range(6)], "first: r-0, r-1, r-2, r-3 and 2 more."),
+    ],
+)
+def test_the_warning_names_the_runs_to_finish(runs: list[str], named: str) -> None:
+    """The commands that finish or undo an unproven rotation need the id of its run."""
+    rows = [samples.instance(number, key_pair="ops-old") for number in range(len(runs))]
+    unproven = {
+        row.id: Proof("ops-older", DIGEST, run) for row, run in zip(rows, runs, strict=True)
+    }
+    context = planner.PlanContext("rollout test", unproven=unproven)
+
+    plan = planner.make_plan(samples.capped(1), samples.inventory(rows), {}, samples.NOW, context)
+
+    (text,) = [one.text for one in plan.warnings if one.code == "R0350"]
+    assert text.endswith(named)
