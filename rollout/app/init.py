@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from rollout.core.scheduling import key_names
 from rollout.ecs import cli_config
 from rollout.engines.clock import LoopClock
-from rollout.errors import AccessError, Place, Problem, StorageError, UsageError
+from rollout.errors import AccessError, Place, Problem, SpecError, StorageError, UsageError
 from rollout.model.phrase import say
 from rollout.model.regions import advice, is_known
 
@@ -45,7 +46,11 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
 
     text = spec_text(given)
     spec = Path("plans") / f"{given.name}.yaml"
-    specfile.parse_stored(text, given.public_key, folder, label=str(spec))
+    try:
+        specfile.parse_stored(text, given.public_key, folder, label=str(spec))
+    except SpecError as error:
+        found = dict.fromkeys(_of_option(problem, text, given) for problem in error.problems)
+        raise SpecError(tuple(found), error.exit) from None
     contents = {
         spec: text,
         Path("keys") / f"{_name_today(given)}.pub": f"{given.public_key}\n",
@@ -68,6 +73,40 @@ def write(folder: Path, given: FirstSpec, profile: str = "") -> list[Path]:
         message = say("the project cannot be written: {cause}", cause=error.strerror)
         raise StorageError.of("R0025", message, place=Place(str(folder))) from None
     return list(contents)
+
+
+def _of_option(problem: Problem, text: str, given: FirstSpec) -> Problem:
+    """Return the problem with the option and its value, instead of a place in a file that does not
+    exist. A problem in a line without a value of an option is returned unchanged.
+    """
+    if problem.place is None or problem.place.line is None:
+        return problem
+    number, column = problem.place.line, problem.place.column or 0
+    line = "".join(text.splitlines()[number - 1 : number])  # empty for an error after the last line
+    option = next((one for start, one in _OPTIONS if line.startswith(start)), "")
+    if not option:
+        return problem
+    if option == "--cron" and column > line.rindex(" timeZone:"):
+        option = "--time-zone"
+    value = getattr(given, _FIELDS.get(option, option.removeprefix("--").replace("-", "_")))
+    typed = " ".join(value) if isinstance(value, tuple) else value
+    what = say("{option} {value}: {cause}", option=option, value=typed, cause=problem.what)
+    return replace(problem, what=what, place=None)
+
+
+_OPTIONS = (
+    ("  name:", "--name"),
+    ("    name:", "--key-pair"),
+    ("    publicKeyFile:", "--key-pair"),
+    ("      regions:", "--region"),
+    ("      select:", "--select"),
+    ("    - { by: fleet", "--max-down"),
+    ("    - { name: canary", "--bake"),
+    ("    { cron:", "--cron"),
+)
+"""The starts of the lines of `spec_text` that end in the value of an option."""
+_FIELDS = {"--region": "regions"}
+"""The fields of `FirstSpec` that are not named like their option."""
 
 
 def unknown_regions(regions: Iterable[str]) -> list[Problem]:

@@ -76,6 +76,9 @@ def test_no_file_is_replaced(project: Path, capsys: pytest.CaptureFixture[str]) 
         (["--select", "env in ("], "R0109", Exit.BAD_INPUT),
         (["--cron", "daily"], "R0160", Exit.BAD_INPUT),
         (["--bake", "5"], "R0107", Exit.BAD_INPUT),
+        (["--key-pair", "k"], "R0110", Exit.BAD_INPUT),
+        (["--region", ""], "R0105", Exit.BAD_INPUT),
+        (["--time-zone", "Nowhere", "--cron", "30 9 20 1,4,7,10 *"], "R0139", Exit.BAD_INPUT),
     ],
 )
 def test_wrong_answers_are_refused_before_anything_is_written(
@@ -85,11 +88,13 @@ def test_wrong_answers_are_refused_before_anything_is_written(
     code: str,
     exit_code: Exit,
 ) -> None:
-    """The error is that of the spec's field, with its place in the file."""
-    assert main.main(["init", *ANSWERS, *change]) == exit_code
+    """The error is that of the spec's field. It names the option, not a file without content."""
+    answers = ANSWERS[2:] if change[0] == "--key-pair" else ANSWERS
+    assert main.main(["init", *answers, *change]) == exit_code
 
     printed = capsys.readouterr().err
-    assert code in printed and "--> plans/" in printed
+    assert f"error[{code}]: {change[0]} " in printed and printed.count("error[") == 1
+    assert "plans" not in printed
     assert [path.name for path in project.iterdir()] == ["new.pub"]
 
 
