@@ -112,6 +112,17 @@ def backfill(name: str, session: Session, first: Instant, last: Instant) -> List
     book = Book.of(session.store)
     state = book.existing(name)
     assert state.schedule is not None  # noqa: S101 - `existing`
+    if last < state.added:
+        raise UsageError.of(
+            "R0543",
+            say(
+                "{name} was added at {added}, after the end of this range ({last})",
+                name=name,
+                added=format_instant(state.added),
+                last=format_instant(last),
+            ),
+            help=say("name a time range after that: a schedule has no ticks before it was added"),
+        )
     if first < state.added:
         first = state.added
         text = say(
@@ -120,20 +131,19 @@ def backfill(name: str, session: Session, first: Instant, last: Instant) -> List
             added=format_instant(first),
         )
         session.notices.say(text)
-    until = min(last, state.decided)
-    found = due.skipped(state, ticks_of(state.schedule), first, until)
+    found = due.skipped(state, ticks_of(state.schedule), first, min(last, state.decided))
     if not 0 < len(found) <= BACKFILL_MAX:
         raise UsageError.of(
             "R0543",
             say_many(
-                "{number} skipped tick of {name} from {first} to {until}; a backfill has 1 to "
+                "{number} skipped tick of {name} from {first} to {last}; a backfill has 1 to "
                 "{most}",
-                "{number} skipped ticks of {name} from {first} to {until}; a backfill has 1 to "
+                "{number} skipped ticks of {name} from {first} to {last}; a backfill has 1 to "
                 "{most}",
                 len(found),
                 name=name,
                 first=format_instant(first),
-                until=format_instant(until),
+                last=format_instant(last),
                 most=BACKFILL_MAX,
             ),
             help=say("`rollout schedule list {name}` shows the skipped ticks", name=name),

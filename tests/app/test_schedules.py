@@ -72,6 +72,24 @@ def test_a_backfill_fires_no_tick_from_before_the_add(session: Session) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "first,last,text",
+    [
+        (-5, -1, "fleet was added at 2026-12-01T10:30:00Z, after the end of this range"),
+        (5, 9, "0 skipped ticks of fleet from 2026-12-01T15:30:00Z to 2026-12-01T19:30:00Z"),
+    ],
+)
+def test_a_range_without_ticks_is_named_as_given(
+    session: Session, first: int, last: int, text: str
+) -> None:
+    """The range of the message never ends before it begins, and the cause is a late `add`."""
+    with pytest.raises(UsageError) as caught:
+        schedules.backfill("fleet", session, ADDED + first * HOUR, ADDED + last * HOUR)
+
+    (problem,) = caught.value.problems
+    assert problem.code == "R0543" and problem.message.startswith(text)
+
+
 def test_a_replacement_does_not_hide_skipped_ticks(session: Session) -> None:
     """The ticks of a schedule stay after `add --replace`, and end with its removal."""
     schedules.add(Path("fleet.yaml"), session, lambda _: None, replace=True)
