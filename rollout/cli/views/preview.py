@@ -182,7 +182,13 @@ def _parts(plan: Plan) -> list[str]:
             about = _about(reason, out, _wanted(plan))
             lines.append(f"  {amount} {reason.value:<{name_width}}  {about}".rstrip())
     formers = _formers(plan)
-    lines.append(f"  {plan.counts.targets:>{width},} {tr('targets')}{formers and '   ' + formers}")
+    targets = tr_many(
+        "{amount} target",
+        "{amount} targets",
+        plan.counts.targets,
+        amount=f"{plan.counts.targets:>{width},}",
+    )
+    lines.append(f"  {targets}{formers and '   ' + formers}")
     return lines
 
 

@@ -207,9 +207,10 @@ def _cap(plan: Plan, group: Group) -> str:
     if limit.endswith("%"):
         least = plan.budgets[group.budget].at_least
         base = translated(_share(limit, base))
+        if group.cap > least:  # else the minimum may replace the result of the share
+            base = f"{base} = {group.cap:,}"
         if least:
             base = tr("{counted}, at least {least:,}", counted=base, least=least)
-        base = f"{base} = {group.cap:,}"
     return tr("at most {most:,} of the fleet ({base})", most=group.cap, base=base)
 
 

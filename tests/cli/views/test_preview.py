@@ -213,3 +213,31 @@ def test_instances_that_restart_last_are_named(width: int) -> None:
     first = ", ".join(one.instance for one in named[:5])
     assert f"Last, one at a time: {first} and 2 more." in " ".join(text.split())
     assert "any last" not in text
+
+
+@pytest.mark.parametrize(
+    "share,cap,text",
+    [
+        ("5%", 4, "at most 4 of the fleet (5 % of 85 = 4, at least 1)."),
+        ("1%", 1, "at most 1 of the fleet (1 % of 85, at least 1)."),
+    ],
+)
+def test_a_budget_with_a_minimum_shows_the_share_it_is_computed_from(
+    share: str, cap: int, text: str
+) -> None:
+    """`at least 1 = 4` is no equation; the minimum follows the result of the share. No result is
+    shown if the minimum replaces it.
+    """
+    plan = factory.plan()
+    budget = msgspec.structs.replace(plan.budgets[0], max_down=share, at_least=1)
+    group = msgspec.structs.replace(plan.groups[0], cap=cap)
+
+    assert text in shown(msgspec.structs.replace(plan, budgets=(budget,), groups=(group,)), 200)
+
+
+def test_one_target_is_singular() -> None:
+    """The line of the subtraction has the form for 1."""
+    plan = factory.plan()
+    one = msgspec.structs.replace(plan, counts=msgspec.structs.replace(plan.counts, targets=1))
+
+    assert "      1 target   ops-old" in shown(one)
