@@ -5,7 +5,7 @@ Called by `specfile` before the fields are validated, so that the filled-in valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, tzinfo
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -44,8 +44,17 @@ def render(found: Document, at: Instant) -> DateFindings:
         return DateFindings(tuple(problems))
     named = f"key pair {key.get('name')} with the public key in {key.get('publicKeyFile')}"
     return DateFindings(
-        warnings=(Warn("R0360", 1, f"the dates are those of {day} ({zone}): {named}"),)
+        warnings=(
+            Warn("R0360", 0, f"the dates in {_where(texts)} are those of {day} ({zone}): {named}"),
+        )
     )
+
+
+def _where(texts: Collection[str]) -> str:
+    """Return in words which of the fields have dates."""
+    if len(texts) > 1:
+        return "the name and the path of the key pair"
+    return "the name of the key pair" if "name" in texts else "the path of the public key"
 
 
 def replace(found: Document, name: str) -> None:

@@ -94,3 +94,34 @@ def test_json_names_the_file_of_each_problem(
     assert document["files"][0]["file"] == spec
     assert (problem["file"], problem["line"]) == ("fleet.csv", 2)
     assert row == {"severity": "error", **problem}
+
+
+@pytest.mark.parametrize(
+    "name,file,where",
+    [
+        ("fleet-{year}", "new.pub", "the name of the key pair"),
+        ("fleet-2026", "{month}/../new.pub", "the path of the public key"),
+        ("fleet-{year}", "{month}/../new.pub", "the name and the path of the key pair"),
+    ],
+)
+def test_filled_in_dates_are_explained_at_80_columns(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    file: str,
+    where: str,
+) -> None:
+    """The warning says where the dates stand, and is wrapped with its code on the first line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for month in range(1, 13):
+        (project / f"{month:02}").mkdir()
+    text = stage.SPEC.replace("fleet-2026", f'"{name}"').replace(": new.pub", f': "{file}"')
+    spec = stage.write_spec(project, text=text)
+
+    assert main.main(["validate", spec.name]) == Exit.DONE
+
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(" R0360") and all(len(line) <= 80 for line in lines)
+    told = " ".join(" ".join(lines).replace("R0360", "").split())
+    assert told.startswith(f"! the dates in {where} are those of ")

@@ -12,6 +12,7 @@ from rollout.cli.options import Common, Flag
 from rollout.cli.output import Output, Row, Shown
 from rollout.cli.terminal import Terminal
 from rollout.cli.views import problems as views
+from rollout.cli.views import render
 from rollout.errors import Exit, Problem, RolloutError
 from rollout.model.plan import Warn
 
@@ -50,7 +51,8 @@ def validate(
         else:
             reports.append(_report(path, (), warnings))
             if form == Output():
-                terminal.show("\n".join([tr("{file}: valid", file=path), *_lines(warnings)]))
+                lines = [tr("{file}: valid", file=path), *_lines(warnings, terminal.width)]
+                terminal.show("\n".join(lines))
     result = Shown(
         text=str,
         document=lambda: {"format_version": "1.0", "files": reports},
@@ -62,8 +64,8 @@ def validate(
     return max(ends, default=Exit.DONE)
 
 
-def _lines(warnings: tuple[Warn, ...]) -> list[str]:
-    return [f"! {warning.text}  {warning.code}" for warning in warnings]
+def _lines(warnings: tuple[Warn, ...], width: int) -> list[str]:
+    return [line for one in warnings for line in render.coded(one.text, one.code, width)]
 
 
 def _report(

@@ -253,16 +253,14 @@ def _gate(wave: Wave, *, last: bool) -> tuple[str, str]:
 
 
 def _warning(warning: Warn, width: int) -> list[str]:
-    """Return a warning as `! 190 stopped instances …   R0302`, the code right-aligned."""
+    """Return a warning with its number, as lines."""
     number = f"{warning.count:,} " if warning.count else ""
     english = f"{number}{warning.text}"  # the plan stores it
     title = CODES[warning.code].title if warning.code in CODES else warning.code
     text_ = (
         english if is_english() else tr("{title}: {text}", title=translated(title), text=english)
     )
-    lines = render.wrap(text_, width - 7, first="! ")
-    lines[0] = render.padded(lines[0], width - 5) + warning.code
-    return lines
+    return render.coded(text_, warning.code, width)
 
 
 def _approvers(approvers: Approvers, width: int) -> list[str]:

@@ -97,6 +97,15 @@ def _wrap_wide(text: str, width: int, first: str, rest: str) -> list[str]:
     return [*lines, line.rstrip()]
 
 
+def coded(text: str, code: str, width: int) -> list[str]:
+    """Return the lines of a warning as `! 190 stopped instances …   R0302`, the code at the right
+    end of the first line.
+    """
+    lines = wrap(text, width - 7, first="! ")
+    lines[0] = padded(lines[0], width - 5) + code
+    return lines
+
+
 def columns(text: str) -> int:
     """Return the columns on a terminal. Chinese, Japanese and Korean characters take two."""
     if text.isascii():
