@@ -223,7 +223,7 @@ def test_tables_have_translated_headings_and_data_has_not() -> None:
     """Headings, reasons and details of tables; rows for programs keep the English text."""
     language.use("zh")
     lost = DriftedInstance("i-2", "cn-hangzhou", "", "no key pair")
-    result = drift.result_of(FleetDrift("ops", 3, [lost], {}, 2))
+    result = drift.result_of(FleetDrift("ops", 3, [lost], {}, 2), 80)
     row = {"instance": "i-1", "detail": "no attach of the run or wave"}
 
     assert "没有密钥对" in result.text() and "no key pair" not in result.text()

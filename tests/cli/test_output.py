@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from rollout.app import keys
 from rollout.app.drift import DriftedInstance, FleetDrift
 from rollout.cli import main, output
+from rollout.cli import terminal as terminals
 from rollout.cli.commands import drift
 from rollout.cli.output import Output, Shown
 from rollout.cli.terminal import Terminal
+from rollout.ecs.replies import ListedKeyPair
 from rollout.errors import Exit, UsageError
 from tests import golden_journals
 from tests.app import service
@@ -148,7 +151,9 @@ def test_drift_can_be_piped(
     """The drifted instances, and the counts of the others."""
     drifted = [DriftedInstance("i-2", "cn-hangzhou", "", "no key pair")]
 
-    output.show(_terminal(), form, drift.result_of(FleetDrift("ops", 3, drifted, {"rule": 1}, 1)))
+    output.show(
+        _terminal(), form, drift.result_of(FleetDrift("ops", 3, drifted, {"rule": 1}, 1), 80)
+    )
 
     assert capsys.readouterr().out == expected
 
@@ -202,3 +207,32 @@ def test_rows_are_made_only_for_their_format(capsys: pytest.CaptureFixture[str])
 
 def _terminal() -> Terminal:
     return Terminal(out_color=False, err_color=False, width=80, live=False, interactive=False)
+
+
+def test_the_sum_of_a_drift_fits_80_columns() -> None:
+    """It is wrapped between words, with all counts."""
+    excluded = {"windows": 2, "locked": 2, "password_only": 1, "former_rotation_unproven": 1}
+    text = drift.result_of(FleetDrift("fleet-2026q4", 90, [], excluded, 84), 80).text()
+
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert " ".join(text.split()).endswith("password_only 1, former_rotation_unproven 1")
+
+
+def test_a_table_of_key_pairs_fits_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows with a fingerprint are broken between their cells; a pipe gets whole rows."""
+    pair = ListedKeyPair("fleet-2026q4", ":".join(["ab"] * 20), 1_796_121_000_000)
+
+    async def described(*_: object) -> dict[str, list[ListedKeyPair]]:
+        return {"cn-hangzhou": [pair]}
+
+    monkeypatch.setattr(keys, "list_all", described)
+    assert main.main(["keys", "list"]) == Exit.DONE
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 80
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(terminals, "_is_terminal", lambda _: True)
+    assert main.main(["keys", "list"]) == Exit.DONE
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80 and pair.fingerprint in printed

@@ -44,15 +44,15 @@ def drift(
     made = session.make(terminal, common, cloud)
     allow = accepting.allow()
     found = eventloop.run(partial(drifts.drift, spec, made, allow))
-    output.show(terminal, form, result_of(found))
+    output.show(terminal, form, result_of(found, terminal.width))
     return Exit.CHANGES if detailed_exitcode and found.drifted else Exit.DONE
 
 
-def result_of(found: FleetDrift) -> Shown:
-    """Return the drifted instances in all forms."""
+def result_of(found: FleetDrift, width: int) -> Shown:
+    """Return the drifted instances in all forms; the sum as text has at most `width` columns."""
     rows = [one._asdict() for one in found.drifted]
     return Shown(
-        text=lambda: _table(found),
+        text=lambda: _table(found, width),
         document=lambda: {"format_version": "1.0", **found._asdict(), "drifted": rows},
         rows=lambda: rows,
         ids=lambda: (one.instance for one in found.drifted),
@@ -68,7 +68,7 @@ def _why(one: DriftedInstance) -> str:
     return f"{why}: {one.detail}" if one.detail else why
 
 
-def _table(found: FleetDrift) -> str:
+def _table(found: FleetDrift, width: int) -> str:
     lines = []
     if found.drifted:
         head = (tr("instance"), tr("region"), tr("key pair"), tr("why"))
@@ -76,18 +76,16 @@ def _table(found: FleetDrift) -> str:
         lines = [*render.table([head, *rows], "<<<<", indent=0), ""]
     excluded = sum(found.excluded.values())
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.excluded.items())
-    lines.append(
-        tr_many(
-            "{number:,} instance of {found:,} without {key_pair} in force, {current:,} with it, "
-            "{excluded:,} excluded",
-            "{number:,} instances of {found:,} without {key_pair} in force, {current:,} with it, "
-            "{excluded:,} excluded",
-            len(found.drifted),
-            found=found.found,
-            key_pair=found.key_pair,
-            current=found.current,
-            excluded=excluded,
-        )
-        + (f": {reasons}" if reasons else "")
+    total = tr_many(
+        "{number:,} instance of {found:,} without {key_pair} in force, {current:,} with it, "
+        "{excluded:,} excluded",
+        "{number:,} instances of {found:,} without {key_pair} in force, {current:,} with it, "
+        "{excluded:,} excluded",
+        len(found.drifted),
+        found=found.found,
+        key_pair=found.key_pair,
+        current=found.current,
+        excluded=excluded,
     )
+    lines += render.wrap(total + (f": {reasons}" if reasons else ""), width)
     return "\n".join(lines)

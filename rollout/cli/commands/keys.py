@@ -177,7 +177,8 @@ def _show(terminal: Terminal, noun: str, rows: Rows, form: Output, nothing: str)
 
     def table() -> str:
         cells = [render.heading(tuple(rows[0])), *(tuple(row.values()) for row in rows)]
-        return "\n".join(render.table(cells, "<" * len(rows[0]), indent=0))
+        lines = render.table(cells, "<" * len(rows[0]), indent=0)
+        return "\n".join(render.fit(line, terminal.columns) for line in lines)
 
     result = Shown(
         text=table if rows else lambda: nothing,

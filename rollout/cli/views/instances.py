@@ -22,11 +22,11 @@ def life(view: InstanceView, entries: Iterable[AuditEntry], width: int) -> str:
     if events:
         state = tr("{state} since {time}", state=state, time=format_instant(events[-1].at))
     place, image = f"{view.region} {view.zone}", tr("image {image}", image=view.image)
-    about = place, image, view.os_name, view.instance_type
+    about = place, image, " ".join(view.os_name.split()), view.instance_type
     permit = f" · {tr('has a permit')}" if view.permit else ""
     lines = [
         f"{view.instance}  {state} · {tr('wave {name}', name=view.wave)}",
-        "  " + " · ".join(filter(None, about)),
+        *render.wrap(" · ".join(filter(None, about)), width, first="  ", rest="    "),
         tr("  groups: {groups}", groups=", ".join(view.groups)) + permit,
     ]
     if view.cause:

@@ -106,8 +106,8 @@ def _head(plan: Plan, width: int, reading: InventoryReading | None) -> list[str]
         lines.append(who + tr("none: created offline"))
     if not isinstance(plan.origin, msgspec.UnsetType):
         kind = _label(translated(_ORIGINS[plan.origin.kind]))
-        of = tr("of run {run}, plan {digest}", run=plan.origin.run, digest=plan.origin.plan_digest)
-        lines.append(kind + of)
+        digest = render.short(plan.origin.plan_digest)
+        lines.append(kind + tr("of run {run}, plan {digest}", run=plan.origin.run, digest=digest))
     sites = [cell.site for _, cell in plan.cells()] + [out.site for out in plan.exclusions]
     accounts, regions = (len({site[part] for site in sites} - {""}) for part in (0, 1))
     parts = [

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from rollout.model.plan import Plan
-from rollout.model.time import format_instant
+from rollout.model.plan import Plan, Wave
+from rollout.model.time import format_duration, format_instant
 from rollout.model.windows import Interval
 
 _PARTS: Final = (
@@ -99,8 +99,7 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
             state = one.fingerprint if one.present else "to be imported"
             yield f"key pair {key.name} in {one.region} of account {one.account}", state
     for number, wave in enumerate(plan.waves, 1):
-        shown = {"bake_ms": wave.bake_ms, "gate": wave.gate.value, "gates": wave.gates}
-        yield f"wave {number}", f"{wave.name} {_text(shown)}"
+        yield f"wave {number}", _wave(wave)
     for group in plan.groups:
         rate = f", {group.rate} restarts in 10 m" if group.rate else ""
         yield f"group {group.key} of budget {group.budget + 1}", f"cap {group.cap}{rate}"
@@ -108,6 +107,13 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
         if warning.code in _NOT_COMPARED:
             continue
         yield f"warning {warning.code}", f"{warning.count} {warning.text}"
+
+
+def _wave(wave: Wave) -> str:
+    bake = f", bake {format_duration(wave.bake_ms)}" if wave.bake_ms else ""
+    numbers = ", ".join(str(one + 1) for one in wave.gates)
+    questions = f", questions {numbers}" if numbers else ""
+    return f"{wave.name}{bake}, gate {wave.gate.value}{questions}"
 
 
 def _windows(before: Plan, after: Plan) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from rollout.app.plan import InventoryReading
 from rollout.cli.views import preview, render
 from rollout.core.planning import planner
-from rollout.model.plan import Batch, BudgetText, Group, Plan, Warn, Wave
+from rollout.model.plan import Batch, BudgetText, Group, Origin, OriginKind, Plan, Warn, Wave
 from rollout.model.spec import WaveGate
 from rollout.model.verify import CommandHook, HttpHook, SshLogin, Verify
 from tests.app import factory
@@ -241,3 +241,12 @@ def test_one_target_is_singular() -> None:
     one = msgspec.structs.replace(plan, counts=msgspec.structs.replace(plan.counts, targets=1))
 
     assert "      1 target   ops-old" in shown(one)
+
+
+def test_the_plan_of_the_run_that_is_undone_is_named_briefly() -> None:
+    """A whole digest does not fit a line of 80 columns."""
+    undo = msgspec.structs.replace(
+        factory.plan(), origin=Origin(OriginKind.UNDO, "r-7f3kx9c2mp", DIGEST)
+    )
+
+    assert "\nUndo       of run r-7f3kx9c2mp, plan sha256:abababab…abab\n" in shown(undo, 80)

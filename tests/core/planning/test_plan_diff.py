@@ -8,7 +8,7 @@ from rollout.cli.views import diff as views
 from rollout.core.planning import plan_diff
 from rollout.model.approval import Approvers
 from rollout.model.plan import Plan, Warn
-from rollout.model.spec import OnUnknown
+from rollout.model.spec import OnUnknown, WaveGate
 from rollout.model.time import DAY, HOUR, SECOND, Instant
 from rollout.model.windows import Interval, PlanWindows
 from tests.app import factory
@@ -33,6 +33,19 @@ def test_a_changed_setting_is_named_with_both_values() -> None:
         ("on_unknown", OnUnknown.RETRY_ONCE.value)
     ]
     assert not found.instances
+
+
+def test_a_changed_wave_is_described_in_words() -> None:
+    """Bake, gate and questions are text, as in the preview, not JSON."""
+    plan = factory.plan()
+    first, *others = plan.waves
+    asked = msgspec.structs.replace(first, bake_ms=90_000, gate=WaveGate.MANUAL, gates=(0, 2))
+    other = msgspec.structs.replace(plan, waves=(asked, *others))
+
+    (found,) = plan_diff.compare(plan, other).settings
+
+    assert (found.setting, found.before) == ("wave 1", "canary, gate auto")
+    assert found.after == "canary, bake 1m30s, gate manual, questions 1, 3"
 
 
 def test_windows_are_compared_in_the_time_of_both_plans() -> None:
