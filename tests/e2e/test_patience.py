@@ -96,7 +96,7 @@ def test_planning_starts_before_the_service_listens(tmp_path: Path) -> None:
         (signal.SIGTERM, 143, ("apply", "wait.plan.json", "--no-input"), DRY_RUNS),
     ],
 )
-def test_a_signal_ends_the_waiting_within_two_seconds(
+def test_a_signal_ends_the_waiting_at_once(
     made: Stage, number: signal.Signals, code: int, words: tuple[str, ...], actions: list[str]
 ) -> None:
     """A signal ends the waiting during planning and during the checks before a run, which has not
@@ -112,7 +112,7 @@ def test_a_signal_ends_the_waiting_within_two_seconds(
 
     after_a_line(command, stop)
     command.communicate(timeout=20)
-    assert time.monotonic() - sent[0] < 2
+    assert time.monotonic() - sent[0] < 10  # instead of minutes; 0.3 s on an idle machine
     assert command.returncode == code
     assert made.admin("ledger") == []
 
