@@ -40,7 +40,7 @@ def test_the_state_says_what_happens_next(
 
 
 def test_the_run_that_applied_the_plan_is_named() -> None:
-    """Whoever reads `planned` sees whether the plan was applied."""
+    """The end of a tick that only planned names the run that applied the plan."""
     last = TickEnded(0, TickOutcome.PLANNED, 0, detail="rollout apply a.plan.json")
     state = ScheduleState("a", SCHEDULE, last=last)
 
