@@ -81,7 +81,7 @@ _CODES_OF_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
         "IncorrectInstanceStatus",
         "IdempotentProcessing",
         "InstanceNotReady",
-        "InvalidInstanceIds.ValueNotSupported",  # nothing can be attached to an id now
+        "InvalidInstanceIds.ValueNotSupported",  # nothing can be attached to this id now
         "InvalidOperation.Conflict",
         "LastTokenProcessing",
         "Operation.Conflict",
